@@ -1,0 +1,69 @@
+"""Promptile segments images that are too big for a model.
+
+::
+
+    import promptile as pt
+
+    image = pt.open("scene.tif")
+    prompts = pt.Prompts.read("clicks.geojson", grid=image.grid)
+    run = pt.segment(image, prompts, model="basin", out="scene.run.zarr")
+    run.write("objects.gpkg")
+
+Names are loaded when they are first used: importing promptile alone is fast and light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from promptile.engine.lattice import Tiling
+    from promptile.errors import PromptileError
+    from promptile.grid import Grid, Window
+    from promptile.prompts import Prompt, Prompts
+    from promptile.rendering import Rendering
+    from promptile.run import Run
+    from promptile.segment import segment
+    from promptile.sources import open_source as open
+
+_HOMES = {
+    "Grid": "promptile.grid",
+    "Prompt": "promptile.prompts",
+    "PromptileError": "promptile.errors",
+    "Prompts": "promptile.prompts",
+    "Rendering": "promptile.rendering",
+    "Run": "promptile.run",
+    "Tiling": "promptile.engine.lattice",
+    "Window": "promptile.grid",
+    "open": "promptile.sources",
+    "segment": "promptile.segment",
+}
+
+__all__ = [
+    "Grid",
+    "Prompt",
+    "PromptileError",
+    "Prompts",
+    "Rendering",
+    "Run",
+    "Tiling",
+    "Window",
+    "__version__",
+    "open",
+    "segment",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'promptile' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), "open_source" if name == "open" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,42 @@
+"""Every error that Promptile raises on purpose.
+
+::
+
+    PromptileError            one line: what was got, what is needed, what to type
+    ├── UsageError            the call itself makes no sense (exit status 2)
+    ├── SourceError           an image that cannot be opened, or must not be trusted
+    ├── PromptError           prompts that cannot be read or do not fit the image
+    ├── ModelError            a model that is unknown, not installed, or cannot do this
+    ├── RunError              a run folder that is not one, or belongs to something else
+    └── OutputError           a result that cannot be written there or in that format
+"""
+
+from __future__ import annotations
+
+
+class PromptileError(Exception):
+    """Base of all errors meant for the user; its text is one line that names the cure."""
+
+
+class UsageError(PromptileError):
+    """Arguments that contradict each other or are missing."""
+
+
+class SourceError(PromptileError):
+    """An image that cannot be opened, or whose geometry must not be trusted."""
+
+
+class PromptError(PromptileError):
+    """Prompts that cannot be read, or that do not fit the image."""
+
+
+class ModelError(PromptileError):
+    """A model that is unknown, not installed, or cannot do what was asked."""
+
+
+class RunError(PromptileError):
+    """A run folder that is none, is in use, or belongs to other inputs."""
+
+
+class OutputError(PromptileError):
+    """A result that cannot be written to that place or in that format."""

@@ -1,0 +1,105 @@
+"""What a model is to Promptile: a card that says what it can do, and one small protocol per ability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ability = Literal["points", "box", "mask", "propose", "text", "rank"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a model can do, takes and costs."""
+
+    name: str
+    """The name that the user types."""
+    family: str
+    abilities: frozenset[Ability]
+    ndim: int
+    """2 for images, 3 for volumes."""
+    input: Literal["rendered", "raw"] = "rendered"
+    """`rendered`: float32 with 0 to 1 as the visible range; `raw`: the file's own values and dtype."""
+    channels: int | None = None
+    """How many channels it takes; None: any number."""
+    max_points: int | None = None
+    window: tuple[int, ...] = ()
+    """The window shape it works best with; empty: any."""
+    licence: str = ""
+    digest: str = ""
+    """SHA-256 of the weights and version of the code: two equal digests give equal answers."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a model sees of one window of an image."""
+
+    samples: NDArray[Any]
+    """``(c, *shape)``. Rendered: float32, 0 to 1 is the visible range, not clipped, 0 where invalid."""
+    valid: NDArray[np.bool_]
+    """``shape``: False where the image has no data."""
+    spacing: tuple[float, ...]
+    """Distance between samples along each axis, in the world's units (millimetres in `LPS`)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.valid.shape
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """What a model keeps of a view; only the model that made it looks inside."""
+
+    content: Any
+    model: str
+    """Digest of the model that made it."""
+    nbytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class WindowPrompt:
+    """What is known of one object inside one window, in the window's own index coordinates."""
+
+    points: NDArray[np.float64]
+    """``(n, ndim)``"""
+    labels: NDArray[np.bool_]
+    """``(n,)``: True for the object, False for not the object."""
+    box: NDArray[np.float64] | None = None
+    """``(2, ndim)``: low and high corner on sample edges (a box around samples 3..5 is 2.5 to 5.5).
+    It may reach beyond the window."""
+    mask: NDArray[np.float32] | None = None
+    """``shape`` of the window: logits from an earlier answer or a neighbour; 0 where nothing is known."""
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Candidate masks of one object in one window, the best first."""
+
+    logits: NDArray[np.float32]
+    """``(n, *shape)``: above 0 is object."""
+    scores: NDArray[np.float64]
+    """``(n,)``: the model's own guess of each mask's IoU with the truth, 0 to 1."""
+
+
+class Model(Protocol):
+    """Anything that segments."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+
+@runtime_checkable
+class Promptable(Model, Protocol):
+    """A model that answers points, boxes or masks. Both methods may be called from several threads."""
+
+    def embed(self, views: Sequence[View]) -> list[Embedding]:
+        """Look at windows: the expensive part, once per window."""
+        ...
+
+    def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
+        """All candidate masks for one object: cheap, once per prompt."""
+        ...

@@ -1,0 +1,160 @@
+"""One look for the whole image: which channels a model sees, and at which intensity range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptile.errors import UsageError
+from promptile.grid import Window
+from promptile.sources.protocol import Source
+
+PRESETS: dict[str, tuple[float, float]] = {
+    "soft": (-160.0, 240.0),
+    "lung": (-1350.0, 150.0),
+    "bone": (-450.0, 1050.0),
+    "brain": (0.0, 80.0),
+}
+"""Windows for CT in Hounsfield units, as (low, high): the usual width and level of radiology workstations."""
+
+PERCENTILES = (2.0, 98.0)
+
+_SAMPLE_WINDOWS = 16
+_SAMPLE_SIZE = 2**20  # samples per channel that the range is computed from
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How samples become what a model sees: ``(sample - low) / (high - low)`` per channel.
+
+    Parameters
+    ----------
+    channels : tuple of int
+        Indices of the channels, in the order in which the model sees them.
+    low, high : tuple of float
+        Per channel the values that become 0 and 1.
+    """
+
+    channels: tuple[int, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        *,
+        channels: Sequence[int] | None = None,
+        window: str | tuple[float, float] = "auto",
+        limit: int | None = None,
+    ) -> Rendering:
+        """The rendering of an image, the same on every call.
+
+        Parameters
+        ----------
+        source : Source
+        channels : sequence of int, optional
+            Indices from 0. Without it: red, green, blue where the file names them, then the others but alpha.
+        window : str or (low, high)
+            ``auto`` (2 % to 98 % of a bounded sample without nodata), a CT preset, or ``LOW,HIGH``.
+        limit : int, optional
+            How many channels the model takes; the first ones are used, one is repeated.
+        """
+        chosen = _choose(source, channels, limit)
+        fixed = parse_window(window, source.modality)
+        if fixed is not None:
+            return cls(chosen, (fixed[0],) * len(chosen), (fixed[1],) * len(chosen))
+        low, high = _range(source, chosen)
+        return cls(chosen, low, high)
+
+    def apply(self, samples: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Scale samples ``(c, *shape)`` of exactly these channels; 0 where not `valid`, never clipped."""
+        axes = (-1,) + (1,) * (samples.ndim - 1)
+        low = np.reshape(self.low, axes).astype(np.float32)
+        width = np.reshape(np.subtract(self.high, self.low), axes).astype(np.float32)
+        scaled = (samples.astype(np.float32) - low) / width
+        return np.where(valid & np.isfinite(scaled), scaled, np.float32(0))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def parse_window(window: str | tuple[float, float], modality: str = "") -> tuple[float, float] | None:
+    """The (low, high) that `window` names; None for ``auto``.
+
+    Raises
+    ------
+    UsageError
+        If it is no preset, not two numbers, or a preset in HU on an image that is not a CT.
+    """
+    if window == "auto":
+        return None
+    if isinstance(window, str) and window in PRESETS:
+        if modality not in ("", "CT"):
+            raise UsageError(
+                f"Window {window!r} is in Hounsfield units but the image is {modality}: use --window auto or LOW,HIGH"
+            )
+        return PRESETS[window]
+    try:
+        low, high = (float(v) for v in (window.split(",") if isinstance(window, str) else window))
+    except ValueError:
+        raise UsageError(
+            f"Window {window!r} is unknown: use auto, {', '.join(PRESETS)}, or two numbers LOW,HIGH"
+        ) from None
+    if not low < high:
+        raise UsageError(f"Window {window!r}: LOW must be below HIGH")
+    return low, high
+
+
+def _choose(source: Source, channels: Sequence[int] | None, limit: int | None) -> tuple[int, ...]:
+    count = len(source.channels)
+    if channels is None:
+        first = [source.channels.index(c) for c in ("red", "green", "blue") if c in source.channels]
+        rest = [i for i in range(count) if i not in first and source.channels[i] != "alpha"]
+        channels = first + rest if len(first) == 3 else sorted(first + rest)
+    wrong = [c for c in channels if not 0 <= c < count]
+    if wrong or not channels:
+        raise UsageError(f"Channel {[c + 1 for c in wrong]} does not exist: the image has channels 1 to {count}")
+    if limit is None:
+        return tuple(channels)
+    return tuple(channels[:limit]) if len(channels) >= limit else (channels[0],) * limit
+
+
+def _range(source: Source, channels: Sequence[int]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Low and high percentile per channel over a bounded sample of the valid samples."""
+    unique = sorted(set(channels))
+    parts = [
+        source.read(window, level, unique)[:, source.valid(window, level)]
+        for window, level in _sample_windows(source)
+    ]
+    values = np.concatenate(parts, axis=1)
+    bounds: dict[int, tuple[float, float]] = {}
+    for channel, row in zip(unique, values, strict=True):
+        finite = row[np.isfinite(row)]
+        low, high = np.percentile(finite, PERCENTILES) if finite.size else (0.0, 1.0)
+        if not low < high:  # a nearly constant channel: the few samples that differ are all there is to see
+            low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+        bounds[channel] = (float(low), float(high) if low < high else float(low) + 1.0)
+    return tuple(bounds[c][0] for c in channels), tuple(bounds[c][1] for c in channels)
+
+
+def _sample_windows(source: Source) -> list[tuple[Window, int]]:
+    """The whole of the coarsest level that is large enough, or random windows of level 0 where levels are costly.
+
+    Block means narrow the range a little; a level of a million samples keeps what percentiles need.
+    """
+    shape = source.grid.shape
+    whole = source.grid.window
+    if whole.size <= _SAMPLE_SIZE:
+        return [(whole, 0)]
+    random = np.random.default_rng(_SEED)
+    side = round((_SAMPLE_SIZE / _SAMPLE_WINDOWS) ** (1 / len(shape)))
+    size = tuple(min(side, n) for n in shape)
+    corners = random.integers(0, [n - s + 1 for n, s in zip(shape, size, strict=True)], (_SAMPLE_WINDOWS, len(shape)))
+    windows = [Window(tuple(map(int, c)), size) for c in corners]
+    return [(w, 0) for w in windows]
