@@ -9,6 +9,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from promptile.prompts.types import WindowPrompt
+
+__all__ = ["Ability", "Embedding", "Masks", "Model", "ModelCard", "Promptable", "View", "WindowPrompt"]
+
 Ability = Literal["points", "box", "mask", "propose", "text", "rank"]
 
 
@@ -58,21 +62,6 @@ class Embedding:
     model: str
     """Digest of the model that made it."""
     nbytes: int
-
-
-@dataclass(frozen=True, eq=False)
-class WindowPrompt:
-    """What is known of one object inside one window, in the window's own index coordinates."""
-
-    points: NDArray[np.float64]
-    """``(n, ndim)``"""
-    labels: NDArray[np.bool_]
-    """``(n,)``: True for the object, False for not the object."""
-    box: NDArray[np.float64] | None = None
-    """``(2, ndim)``: low and high corner on sample edges (a box around samples 3..5 is 2.5 to 5.5).
-    It may reach beyond the window."""
-    mask: NDArray[np.float32] | None = None
-    """``shape`` of the window: logits from an earlier answer or a neighbour; 0 where nothing is known."""
 
 
 @dataclass(frozen=True, eq=False)
