@@ -1,0 +1,79 @@
+"""From a window of an image to a model's answer: read, render, embed, predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptile.embeddings import MemoryCache
+from promptile.errors import ModelError
+from promptile.grid import Window
+from promptile.models.protocols import Embedding, Masks, Promptable, View, WindowPrompt
+from promptile.rendering import Rendering
+from promptile.sources.protocol import Source
+
+CACHE_BYTES = 256 * 2**20
+
+_NOWHERE = np.float32(-8)
+"""Logit where the image has no data: certainly not object."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A window that a model has looked at."""
+
+    embedding: Embedding
+    valid: NDArray[np.bool_]
+
+    @property
+    def nbytes(self) -> int:
+        return self.embedding.nbytes + self.valid.nbytes
+
+
+class Embedder:
+    """Looks at windows of one image with one model, each once as long as memory lasts.
+
+    Parameters
+    ----------
+    source : Source
+    rendering : Rendering
+    model : Promptable
+    cache_bytes : int
+        Memory for embeddings.
+    """
+
+    def __init__(self, source: Source, rendering: Rendering, model: Promptable, cache_bytes: int = CACHE_BYTES) -> None:
+        self.source = source
+        self.rendering = rendering
+        self.model = model
+        self._cache: MemoryCache[Seen] = MemoryCache(cache_bytes)
+
+    def view(self, window: Window, level: int) -> View:
+        """What the model sees of a window: rendered samples, or the file's own if the model asks for them."""
+        channels = self.rendering.channels
+        samples = self.source.read(window, level, channels)
+        valid = self.source.valid(window, level)
+        if self.model.card.input == "rendered":
+            samples = self.rendering.apply(samples, valid)
+        grid = self.source.grid
+        spacing = tuple(s * f for s, f in zip(grid.spacing, self.source.levels[level], strict=True))
+        return View(samples, valid, spacing)
+
+    def predict(self, window: Window, level: int, prompt: WindowPrompt) -> Masks:
+        """The model's candidates for one object in one window; no data is never object."""
+        seen = self._cache.get((window, level), lambda: self._look(window, level))
+        masks = self.model.predict(seen.embedding, prompt)
+        if masks.logits.shape[1:] != window.shape:
+            raise ModelError(
+                f"Model {self.model.card.name!r} answered with shape {masks.logits.shape[1:]} for a window of "
+                f"{window.shape}: its predict must return logits (n, {', '.join(map(str, window.shape))})"
+            )
+        if seen.valid.all():
+            return masks
+        return Masks(np.where(seen.valid, masks.logits, _NOWHERE), masks.scores)
+
+    def _look(self, window: Window, level: int) -> Seen:
+        view = self.view(window, level)
+        return Seen(self.model.embed([view])[0], view.valid)

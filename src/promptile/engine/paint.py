@@ -1,0 +1,40 @@
+"""From objects to one label image: the better score covers the worse, and equal scores the smaller id."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from promptile.grid import Window
+from promptile.run import Record, Run
+
+
+def paint(run: Run, records: Sequence[Record]) -> None:
+    """Write the labels of a run from its objects' masks, one stored piece of the array at a time.
+
+    What is painted depends on the records alone, not on the order in which objects were found.
+    """
+    mask_of = lru_cache(maxsize=64)(run.mask)
+    labels, shape = run.labels, run.grid.shape
+    touching: dict[Window, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.count:
+            for piece in _pieces(Window.between(*record.bbox), labels.chunks):
+                touching[piece.clip(shape)].append(record)
+    for piece, found in sorted(touching.items()):
+        painted = np.zeros(piece.shape, np.uint32)
+        for record in sorted(found, key=lambda r: (r.score, -r.id)):
+            painted[mask_of(record.id).read(piece)] = record.id
+        labels[piece.slices] = painted
+
+
+def _pieces(window: Window, side: Sequence[int]) -> list[Window]:
+    spans = [range(a // s, -(-b // s)) for a, b, s in zip(window.start, window.stop, side, strict=True)]
+    return [
+        Window(tuple(i * s for i, s in zip(index, side, strict=True)), tuple(side))
+        for index in itertools.product(*spans)
+    ]

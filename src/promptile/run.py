@@ -1,0 +1,343 @@
+"""A run: a result on disk that survives a kill and goes on where it stopped.
+
+::
+
+    NAME.run.zarr/
+        zarr.json            a Zarr v3 group; its attribute `promptile` says what was run: the image's identity,
+                             grid, rendering, model, tiling, options
+        prompts.json         the prompts, in index coordinates of level 0
+        masks/000017.npz     one object's samples in packed blocks (`ObjectMask.save`)
+        commits/000017.json  its record: written after the mask, so an object counts only once it is whole
+        labels/              Zarr array uint32 on the image's grid; 0 is background
+        finished.json        all records, written after the labels: the run is complete
+
+Each file is written under a temporary name, synced and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+import zarr
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
+
+from promptile import writers
+from promptile.errors import RunError
+from promptile.grid import Grid, Window
+from promptile.masks import ObjectMask
+
+FORMAT = 1
+SUFFIX = ".run.zarr"
+
+_LABEL_SIDE = {2: 1024, 3: 128}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run knows of one object beside its mask.
+
+    Parameters
+    ----------
+    id : int
+    category : str
+    prompt : str
+        What the prompt was made of, like ``box+points``.
+    score : float
+        The model's own guess of the mask's quality.
+    bbox : tuple of tuples of int
+        First sample and the one after the last, in index coordinates.
+    count : int
+        Number of samples.
+    measures : mapping of str to float
+        Ground area in m², volume in mm³, or counts.
+    tiles : int
+        Windows that answered.
+    touches_edge, open_edge : bool
+        Whether the object reaches the image's border; whether it ends where two answers disagreed.
+    error : str
+        Why there is no answer; empty if there is one.
+    """
+
+    id: int
+    category: str
+    prompt: str
+    score: float = 0.0
+    bbox: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    count: int = 0
+    measures: Mapping[str, float] | None = None
+    tiles: int = 0
+    touches_edge: bool = False
+    open_edge: bool = False
+    error: str = ""
+
+
+class Run:
+    """A result on disk, opened for reading or by the process that computes it.
+
+    `Run.open` reads an existing one; `Run.start` makes or continues one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / "lock")
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Run:
+        """A run that is there.
+
+        Raises
+        ------
+        RunError
+            If `path` is not a run folder, or one of another format.
+        """
+        run = cls(Path(path))
+        found = run.spec.get("format")
+        if found != FORMAT:
+            raise RunError(f"{path} has run format {found}, this Promptile reads {FORMAT}: run it again with --restart")
+        return run
+
+    @classmethod
+    def start(
+        cls,
+        path: str | os.PathLike[str],
+        spec: Mapping[str, Any],
+        prompts: Sequence[Mapping[str, Any]],
+        *,
+        restart: bool,
+    ) -> Run:
+        """A run to compute, locked for this process: a new one, or the same one to be continued.
+
+        Parameters
+        ----------
+        path : path
+        spec : mapping
+            What is run; JSON-able.
+        prompts : sequence of mapping
+            One per object, with its ``id``; JSON-able.
+        restart : bool
+            Throw away what is there.
+
+        Raises
+        ------
+        RunError
+            If another process works on it, or it was made from something else; the difference is named.
+        """
+        folder = Path(path)
+        wanted = json.loads(json.dumps({"format": FORMAT, **spec}))
+        said = json.loads(json.dumps(list(prompts)))
+        if folder.exists() and not (folder / "zarr.json").exists() and any(folder.iterdir()):
+            raise RunError(f"{folder} is not a run folder and not empty: choose another with --run")
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder)
+        try:
+            run._lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"{folder} is in use by another process: wait for it, or choose another with --run"
+            ) from None
+        try:
+            if restart:
+                run._clear()
+            if (folder / "prompts.json").exists():
+                run._refuse_others(wanted, said)
+            else:
+                run._create(wanted, said)
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    def _create(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]) -> None:
+        self._clear()
+        group = zarr.create_group(self.path, zarr_format=3, attributes={"promptile": spec})
+        grid = _grid_from(spec["grid"])
+        side = _LABEL_SIDE[grid.ndim]
+        group.create_array(
+            "labels",
+            shape=grid.shape,
+            chunks=tuple(min(side, n) for n in grid.shape),
+            dtype="uint32",
+            fill_value=0,
+            compressors=ZstdCodec(level=1),
+            dimension_names=("z", "y", "x")[-grid.ndim :],
+        )
+        for room in ("masks", "commits"):
+            (self.path / room).mkdir()
+        # Written last: a run counts as begun only once everything else is there.
+        _write(self.path / "prompts.json", json.dumps(prompts).encode())
+
+    def _refuse_others(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]) -> None:
+        differences = list(_differences(self.spec, spec))
+        if self.prompts != prompts:
+            differences.append(_prompt_difference(self.prompts, prompts))
+        if differences:
+            raise RunError(
+                f"{self.path} was made from something else: {'; '.join(differences[:4])}: "
+                "use --restart to throw it away, or another --run"
+            )
+
+    def _clear(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.name == "lock":
+                continue
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def close(self) -> None:
+        """Let other processes work on the run."""
+        self._lock.release()
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """What was run."""
+        try:
+            spec: dict[str, Any] = json.loads((self.path / "zarr.json").read_bytes())["attributes"]["promptile"]
+        except (OSError, ValueError, KeyError):
+            raise RunError(
+                f"{self.path} is not a run folder: give a folder NAME{SUFFIX} that promptile wrote"
+            ) from None
+        return spec
+
+    @cached_property
+    def prompts(self) -> list[dict[str, Any]]:
+        """The prompts, in index coordinates of level 0."""
+        said: list[dict[str, Any]] = json.loads((self.path / "prompts.json").read_bytes())
+        return said
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The image's own grid."""
+        return _grid_from(self.spec["grid"])
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Where the result comes from: image, model, Promptile's version."""
+        return {key: self.spec[key] for key in ("image", "model", "promptile") if key in self.spec}
+
+    @cached_property
+    def labels(self) -> zarr.Array[Any]:
+        """Zarr array uint32 of the image's shape; where objects overlap, the better score is shown."""
+        return zarr.open_array(self.path / "labels", mode="r+")
+
+    @property
+    def finished(self) -> bool:
+        """Whether all objects were tried and the labels are painted."""
+        return (self.path / "finished.json").exists()
+
+    def commit(self, record: Record, mask: ObjectMask | None) -> None:
+        """Keep one object; without a mask, keep why there is none."""
+        name = f"{record.id:06d}"
+        if mask is not None:
+            with _replacing(self.path / "masks" / f"{name}.npz") as file:
+                mask.save(file)
+        _write(self.path / "commits" / f"{name}.json", json.dumps(asdict(record)).encode())
+
+    def records(self) -> list[Record]:
+        """Records of all objects that were tried, by id."""
+        done = self.path / "finished.json"
+        if done.exists():
+            return [_record_from(entry) for entry in json.loads(done.read_bytes())]
+        found = sorted((self.path / "commits").glob("*.json"))
+        return sorted((_record_from(json.loads(f.read_bytes())) for f in found), key=lambda r: r.id)
+
+    def finish(self) -> None:
+        """Mark the run as complete."""
+        _write(self.path / "finished.json", json.dumps([asdict(r) for r in self.records()]).encode())
+
+    def reopen(self) -> None:
+        """Mark the run as not complete: something is to be computed again."""
+        (self.path / "finished.json").unlink(missing_ok=True)
+
+    @property
+    def failed(self) -> list[Record]:
+        """Objects without an answer, with the reason in `error`."""
+        return [record for record in self.records() if record.error]
+
+    @property
+    def objects(self) -> pd.DataFrame:
+        """One row per object that has an answer, sorted by id."""
+        rows = [_row(record) for record in self.records() if not record.error]
+        names = [*_row(Record(0, "", ""))]
+        return pd.DataFrame(rows, columns=None if rows else names)
+
+    def mask(self, object_id: int) -> ObjectMask:
+        """The object's own mask, also where another one covers it in the labels."""
+        with (self.path / "masks" / f"{object_id:06d}.npz").open("rb") as file:
+            return ObjectMask.load(file)
+
+    def read_labels(self, window: Window) -> NDArray[np.uint32]:
+        """``window.shape``: ids in a window, 0 is background."""
+        return np.asarray(self.labels[window.slices], np.uint32)
+
+    def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the result; the suffix says how (`promptile.writers`)."""
+        return writers.write(self, path, overwrite=overwrite)
+
+
+def _grid_from(stored: Mapping[str, Any]) -> Grid:
+    return Grid.of(stored["shape"], stored["affine"], stored["space"])
+
+
+def _record_from(stored: dict[str, Any]) -> Record:
+    first, last = stored.pop("bbox")
+    return Record(**stored, bbox=(tuple(first), tuple(last)))
+
+
+def _row(record: Record) -> dict[str, Any]:
+    row = asdict(record)
+    measures = row.pop("measures") or {}
+    del row["error"], row["count"]
+    row["bbox"] = [*record.bbox[0], *record.bbox[1]]
+    return {"id": row.pop("id"), "category": row.pop("category"), "score": row.pop("score")} | measures | row
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+    """What differs between two JSON values, by the path of keys."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield f"{name} was {_brief(old)}, now {_brief(new)}"
+
+
+def _brief(value: Any, most: int = 60) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def _prompt_difference(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:
+    before, after = ({p["id"]: p for p in prompts} for prompts in (old, new))
+    changed = [i for i in after if i in before and before[i] != after[i]]
+    added, gone = [i for i in after if i not in before], [i for i in before if i not in after]
+    named = {"changed": changed, "new": added, "gone": gone}
+    parts = [
+        f"{len(ids)} {what} (object {ids[0]}{', ...' if len(ids) > 1 else ''})" for what, ids in named.items() if ids
+    ]
+    return "prompts: " + (", ".join(parts) or "another order")
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes its name only once it is whole and on disk."""
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with _replacing(path) as file:
+        file.write(content)
