@@ -1,0 +1,115 @@
+"""Masks as polygons along sample edges, exact to the sample.
+
+The area of an object's polygons, in samples, is its number of samples; holes are kept; every polygon is valid; pieces
+that touch only at a corner are polygons of their own. Memory follows the length of the outlines, not the areas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from promptile.corners import Corners, CornerScan, Rings, trace
+from promptile.grid import Grid, Window
+from promptile.masks import BLOCK, ObjectMask, blocks_of
+
+Polygon = list[NDArray[np.float64]]
+"""Closed rings ``(n, 2)``, the exterior first."""
+
+
+def outline(mask: ObjectMask) -> list[Polygon]:
+    """The polygons of a 2D mask.
+
+    Parameters
+    ----------
+    mask : ObjectMask
+        Of an image with axes ``(y, x)``.
+
+    Returns
+    -------
+    list of polygons
+        Each a list of closed rings ``(n, 2)``, exterior first, in index coordinates ``(y, x)`` on sample edges: the
+        sample ``(0, 0)`` alone has corners at ±0.5. Seen with y down, exteriors run clockwise.
+    """
+    rings = _sorted(trace(_corners(mask, CornerScan(), 1)))
+    polygons: list[Polygon] = [[] for _ in rings.label]
+    for polygon, begin, end in zip(rings.polygon, rings.starts[:-1], rings.starts[1:], strict=True):
+        polygons[polygon].append(rings.points[begin:end] - 0.5)
+    return polygons
+
+
+def geometries(masks: Iterable[ObjectMask], grid: Grid) -> NDArray[np.object_]:
+    """One shapely MultiPolygon per 2D mask, in world coordinates; exteriors run counterclockwise.
+
+    Parameters
+    ----------
+    masks : iterable of ObjectMask
+        Masks on `grid`; an empty one gives an empty MultiPolygon.
+    grid : Grid
+        Where the samples are; any affine.
+    """
+    scan = CornerScan()
+    parts = [_corners(mask, scan, number) for number, mask in enumerate(masks)]
+    return to_geometries(trace(Corners.joined(parts)), np.arange(len(parts)), grid)
+
+
+def to_geometries(rings: Rings, labels: NDArray[np.integer], grid: Grid) -> NDArray[np.object_]:
+    """One shapely MultiPolygon in world coordinates for each of the `labels` ``(n,)``, which ascend."""
+    rings = _sorted(rings)
+    first_ring = np.searchsorted(rings.polygon, np.arange(len(rings.label) + 1))
+    first_polygon = np.searchsorted(rings.label, np.append(labels, np.iinfo(np.int64).max))
+    world = grid.to_world(rings.points - 0.5)
+    shapes: NDArray[np.object_] = shapely.from_ragged_array(
+        shapely.GeometryType.MULTIPOLYGON, world, (rings.starts, first_ring, first_polygon)
+    )
+    if np.linalg.det(grid.matrix[:2, :2]) < 0:
+        return shapes
+    reversed_: NDArray[np.object_] = shapely.reverse(shapes)
+    return reversed_
+
+
+def _sorted(rings: Rings) -> Rings:
+    """The rings polygon by polygon, each exterior before its holes."""
+    order = np.lexsort((rings.hole, rings.polygon))
+    lengths = np.diff(rings.starts)[order]
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    points = rings.points[np.repeat(rings.starts[order] - starts[:-1], lengths) + np.arange(starts[-1])]
+    return Rings(points, starts, rings.polygon[order], rings.hole[order], rings.label)
+
+
+def _corners(mask: ObjectMask, scan: CornerScan, label: int) -> Corners:
+    """The corners of a mask's outline, sorted as `trace` wants them."""
+    corners = Corners.joined(list(_strips(mask, scan)))
+    return corners._replace(label=np.full(len(corners.row), label, np.int64))
+
+
+def _strips(mask: ObjectMask, scan: CornerScan) -> Iterator[Corners]:
+    """The corners of each row of blocks; of the samples only one block and the last row above are held."""
+    side = BLOCK[2]
+    reach = Window.between(mask.window.start, tuple(n + 1 for n in mask.window.stop))  # lattice points, ends included
+    above = np.zeros(1 + -(-reach.stop[1] // side) * side, np.uint8)  # shifted by one: above[0] is outside the image
+    padded = np.zeros((side + 1, side + 1), np.uint8)
+    found: list[Corners] = []
+    for block in blocks_of(reach) if mask.count else ():
+        row, col = block.start
+        if col == reach.start[1] // side * side:
+            yield _by_row(found)
+            found, corner = [], np.uint8(0)
+            padded[1:, 0] = 0
+        padded[0, 0], padded[0, 1:] = corner, above[1 + col : 1 + col + side]
+        padded[1:, 1:] = mask.read(block) if block.start in mask.bits else 0
+        if padded.any():
+            found.append(scan(padded, row, col))
+        corner = above[col + side]
+        above[1 + col : 1 + col + side] = padded[-1, 1:]
+        padded[1:, 0] = padded[1:, -1]
+    yield _by_row(found)
+
+
+def _by_row(blocks: list[Corners]) -> Corners:
+    """The corners of one row of blocks, row by row."""
+    corners = Corners.joined(blocks)
+    return corners.take(np.argsort(corners.row, kind="stable"))
