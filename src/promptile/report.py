@@ -1,0 +1,60 @@
+"""What images, runs and models are, as plain values to print or to send as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from promptile import models
+from promptile.run import Run
+from promptile.sources.protocol import Source
+
+
+def describe_image(source: Source) -> dict[str, Any]:
+    """Facts about an image; nothing but headers is read."""
+    grid = source.grid
+    corners = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in grid.shape], indexing="ij"), -1).reshape(-1, grid.ndim)
+    world = grid.to_world(corners)
+    return {
+        "name": source.name,
+        "shape": list(grid.shape),
+        "dtype": str(source.dtype),
+        "channels": list(source.channels),
+        "space": grid.space,
+        "spacing": list(grid.spacing),
+        "bounds": [*world.min(axis=0).tolist(), *world.max(axis=0).tolist()],
+        "nodata": None if source.nodata is None or np.isnan(source.nodata) else source.nodata,
+        "modality": source.modality,
+        "levels": [list(factors) for factors in source.levels],
+    }
+
+
+def describe_run(run: Run) -> dict[str, Any]:
+    """How far a run has come and what is in it."""
+    records = run.records()
+    answered = [record for record in records if not record.error]
+    return {
+        "run": str(run.path),
+        "image": run.spec["image"].get("name", ""),
+        "model": run.spec["model"]["name"],
+        "finished": run.finished,
+        "prompts": len(run.prompts),
+        "objects": len(answered),
+        "open_edge": sum(record.open_edge for record in answered),
+        "failed": [{"id": record.id, "error": record.error} for record in records if record.error],
+    }
+
+
+def describe_model(name: str) -> dict[str, Any]:
+    """A model's card, for images and for volumes."""
+    cards = [models.load(name, ndim).card for ndim in (2, 3)]
+    card = cards[0]
+    return {
+        "name": card.name,
+        "family": card.family,
+        "abilities": sorted(card.abilities),
+        "images": "2D and 3D" if {c.ndim for c in cards} == {2, 3} else f"{card.ndim}D",
+        "licence": card.licence,
+        "digest": [c.digest for c in cards],
+    }
