@@ -6,6 +6,7 @@ import base64
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from rasterio.features import rasterize
 from rasterio.transform import Affine
 from shapely.geometry import Polygon, mapping
 
+from promptile.errors import PromptError
 from promptile.grid import Window, rescale
 
 
@@ -29,7 +31,7 @@ class Outline:
 
     parts: tuple[tuple[NDArray[np.float64], ...], ...]
 
-    @property
+    @cached_property
     def box(self) -> NDArray[np.float64]:
         corners = np.concatenate([rings[0] for rings in self.parts])
         return np.stack([corners.min(axis=0), corners.max(axis=0)])
@@ -64,9 +66,21 @@ class Raster:
     window: Window
     mask: NDArray[np.bool_]
 
-    @property
+    def __post_init__(self) -> None:
+        if self.mask.shape != self.window.shape:
+            raise PromptError(f"A mask prompt has shape {self.mask.shape}, its window {self.window.shape}")
+        if not self.mask.any():
+            raise PromptError("A mask prompt is empty: it needs at least one sample of the object")
+
+    @cached_property
     def box(self) -> NDArray[np.float64]:
-        return np.stack([self.window.start, self.window.stop]).astype(float) - 0.5
+        bounds = []
+        for axis in range(self.mask.ndim):
+            others = tuple(a for a in range(self.mask.ndim) if a != axis)
+            used = np.flatnonzero(self.mask.any(axis=others))
+            bounds.append((used[0] - 0.5, used[-1] + 0.5))
+        edges: NDArray[np.float64] = np.transpose(bounds) + np.asarray(self.window.start, float)
+        return edges
 
     def within(self, window: Window, factors: Sequence[int]) -> NDArray[np.bool_]:
         """Samples whose centre falls on a sample of the mask."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -64,6 +65,8 @@ class Prompt:
         A mask prompt.
     category : str
         Carried to the result.
+    name : str
+        What the prompt file calls the object, where it gives a name instead of a number.
     """
 
     id: int
@@ -72,6 +75,7 @@ class Prompt:
     box: NDArray[np.float64] | None = None
     region: Region | None = None
     category: str = ""
+    name: str = ""
 
     def __post_init__(self) -> None:
         if self.id < 1:
@@ -82,6 +86,8 @@ class Prompt:
             )
         if self.box is not None and not (self.box[0] < self.box[1]).all():
             raise PromptError(f"The box of object {self.id} is empty: {self.box.tolist()}")
+        if not np.isfinite(self.points).all():
+            raise PromptError(f"Object {self.id} has a point that is nowhere: {self.points.tolist()[:4]}")
 
     @property
     def extent(self) -> NDArray[np.float64]:
@@ -121,6 +127,7 @@ class Prompt:
             "box": None if self.box is None else self.box.tolist(),
             "region": None if self.region is None else self.region.to_json(),
             "category": self.category,
+            "name": self.name,
         }
 
 
@@ -132,8 +139,8 @@ class Prompts:
     texts: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        ids = [prompt.id for prompt in self.objects]
-        twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []
+        uses = Counter(prompt.id for prompt in self.objects)
+        twice = sorted(i for i, n in uses.items() if n > 1)
         if twice:
             raise PromptError(f"Object ids {_some(twice)} occur twice: give each object an id of its own")
 
@@ -160,24 +167,25 @@ class Prompts:
         labels : array-like of 0 or 1, shape (n,), optional
             1 on the object, 0 not on it; default all 1.
         objects : array-like of int, shape (n,), optional
-            To which object each point belongs. Without it each positive point is an object, and negative points
-            count for all.
+            To which object each point belongs, 0 for a negative point that counts for all. Without it each
+            positive point is an object, and negative points count for all.
         boxes : array-like, shape (m, 2, ndim)
             Low and high corner of each box, on sample edges. With `objects`, box ``i`` belongs to object ``i + 1``.
         """
         frames = np.asarray(boxes, float)
         xs = np.asarray(points, float)
         known = np.ones(len(xs), bool) if labels is None else np.asarray(labels).astype(bool)
-        if len(known) != len(xs):
-            raise PromptError(f"{len(xs)} points have {len(known)} labels: give one label, 1 or 0, per point")
         owners = _owners(known, len(frames)) if objects is None else np.asarray(objects, int)
-        everyone = owners == 0
-        ids = sorted({*owners[~everyone].tolist(), *range(1, len(frames) + 1)})
+        _check_arrays(xs, known, owners, frames)
+        ndim = xs.shape[1] if xs.size else frames.shape[-1]
+        ids = sorted({*owners[owners > 0].tolist(), *range(1, len(frames) + 1)})
+        order = np.argsort(owners, kind="stable")
+        first, last = (np.searchsorted(owners[order], ids, side) for side in ("left", "right"))
+        everyone = np.flatnonzero(owners == 0)
         made = []
-        for i in ids:
-            mine = (owners == i) | everyone
+        for i, a, b in zip(ids, first, last, strict=True):
+            mine = np.concatenate([order[a:b], everyone])
             box = np.sort(frames[i - 1], axis=0) if i <= len(frames) else None
-            ndim = xs.shape[1] if xs.size else frames.shape[2]
             made.append(Prompt(i, xs[mine].reshape(-1, ndim), known[mine], box))
         return cls(tuple(made))
 
@@ -214,6 +222,27 @@ class Prompts:
 def _owners(labels: NDArray[np.bool_], first: int) -> NDArray[np.int64]:
     """Each positive point owns a new id after the first `first` ones; negative ones belong to all (0)."""
     return np.where(labels, np.cumsum(labels) + first, 0).astype(np.int64)
+
+
+def _check_arrays(
+    points: NDArray[np.float64], labels: NDArray[np.bool_], owners: NDArray[np.int64], boxes: NDArray[np.float64]
+) -> None:
+    if points.size and points.ndim != 2:
+        raise PromptError(f"Points have shape {points.shape}: give (n, 2) as (y, x), or (n, 3) as (z, y, x)")
+    if boxes.size and (boxes.ndim != 3 or boxes.shape[1] != 2):
+        raise PromptError(f"Boxes have shape {boxes.shape}: give (n, 2, ndim), a low and a high corner per box")
+    if not len(points) == len(labels) == len(owners):
+        raise PromptError(
+            f"{len(points)} points have {len(labels)} labels and {len(owners)} objects: give one of each per point"
+        )
+    if points.size and boxes.size and points.shape[1] != boxes.shape[2]:
+        raise PromptError(f"Points have {points.shape[1]} dimensions and boxes {boxes.shape[2]}: give both the same")
+    wrong = owners[(owners < 0) | ((owners == 0) & labels)]
+    if wrong.size:
+        raise PromptError(
+            f"A point belongs to object {wrong[0]}: give positive points a number from 1 (0 is for negative points "
+            "that count for all)"
+        )
 
 
 def _keep_inside(prompt: Prompt, image: Window) -> Prompt | None:

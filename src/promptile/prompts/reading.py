@@ -1,0 +1,54 @@
+"""Prompt files: GeoJSON, GPKG, FlatGeobuf, shapefile, CSV and 3D Slicer markups."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from promptile.errors import PromptError
+from promptile.grid import Grid
+from promptile.prompts.marks import Kind, assemble, of_kind
+from promptile.prompts.tables import TABLES, read_table
+from promptile.prompts.types import Prompts
+from promptile.prompts.vector_files import read_vectors
+
+
+def read_prompts(
+    path: str | os.PathLike[str], grid: Grid, *, kind: Kind = "prompts", layer: str | None = None
+) -> Prompts:
+    """Prompts from a file, in index coordinates of `grid`.
+
+    A feature's ``object`` (a whole number or a name) says to which object it belongs. Without it, each positive
+    point, box or polygon is an object of its own, and a negative point counts for all. ``label`` is 1 or 0
+    (default 1), ``category`` is carried to the result. An axis-aligned rectangle is a box, any other polygon a
+    mask prompt. The points of a MultiPoint are points; a MultiPolygon is one object.
+
+    Parameters
+    ----------
+    path : path
+        ``.geojson``, ``.gpkg``, ``.fgb``, ``.shp`` in any CRS (none: the image's own), ``.csv`` or ``.tsv`` in the
+        image's world coordinates, or ``.mrk.json``.
+    grid : Grid
+        Of the image's level 0.
+    kind : {"prompts", "points", "boxes"}
+        ``boxes`` takes the bounds of every polygon; ``points`` refuses what is no point.
+    layer : str, optional
+        Which layer, where a file has several.
+
+    Raises
+    ------
+    PromptError
+        With the file's name, the place in it, what was got and what is needed.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise PromptError(f"{file}: no such prompt file")
+    try:
+        if file.is_file() and not file.stat().st_size:
+            raise PromptError("the file is empty (0 bytes)")
+        marks = read_table(file, grid) if file.suffix.lower() in TABLES else read_vectors(file, grid, layer)
+        if not marks:
+            raise PromptError("there are no prompts in it")
+        return assemble(of_kind(marks, kind))
+    except PromptError as error:
+        raise PromptError(f"{file.name}: {error}") from error.__cause__
