@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,10 @@ def _open_path(path: Path, time: int | None, series: str | int | None) -> Source
     return _opener("geotiff", "open_raster")(path)
 
 
-def _opener(module: str, name: str) -> Any:
+def _opener(module: str, name: str) -> Callable[..., Source]:
     """An opener from a module that is imported only now: each loads a heavy library."""
-    return getattr(import_module(f"promptile.sources.{module}"), name)
+    opener: Callable[..., Source] = getattr(import_module(f"promptile.sources.{module}"), name)
+    return opener
 
 
 def _only_for(image: object, **options: Any) -> None:

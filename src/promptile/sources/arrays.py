@@ -73,7 +73,8 @@ class ArraySource(ImageSource):
             np.minimum(np.arange(a, b) * f + f // 2, n - 1)
             for a, b, f, n in zip(window.start, window.stop, self.levels[level], self.grid.shape, strict=True)
         ]
-        return self._array[np.ix_(list(channels), *index)]
+        picked: NDArray[Any] = self._array[np.ix_(np.array(channels), *index)]
+        return picked
 
 
 class _Held(Resolution):
@@ -85,7 +86,7 @@ class _Held(Resolution):
         self._array = array
 
     def samples(self, window: Window, channels: Sequence[int]) -> NDArray[Any]:
-        return self._array[(list(channels), *window.slices)]
+        return self._array[:, *window.slices][list(channels)]
 
     def mask(self, window: Window) -> Valid | None:
         return None
@@ -100,7 +101,8 @@ def _channels_first(array: NDArray[Any], grid: Grid | None, channel_axis: int | 
     array = array[None] if channel_axis is None else np.moveaxis(array, channel_axis, 0)
     if array.ndim - 1 not in (2, 3) or 0 in array.shape:
         raise SourceError(
-            f"An array of shape {array.shape[1:]} is no image: pass (y, x) or (z, y, x), and channel_axis if it has channels"
+            f"An array of shape {array.shape[1:]} is no image: pass (y, x) or (z, y, x),"
+            " and channel_axis if it has channels"
         )
     if array.dtype == bool:
         return array.view(np.uint8)

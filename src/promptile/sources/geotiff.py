@@ -56,7 +56,8 @@ def corner_to_centre(transform: Affine | ArrayLike) -> NDArray[np.float64]:
         From homogeneous index ``(y, x, 1)`` to homogeneous world ``(x, y, 1)``.
     """
     centred = _matrix(transform) @ np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    return centred[:, [1, 0, 2]]
+    affine: NDArray[np.float64] = centred[:, [1, 0, 2]]
+    return affine
 
 
 def centre_to_corner(affine: ArrayLike) -> Affine:
@@ -128,7 +129,8 @@ class _Raster(Resolution):
 
     def samples(self, window: Window, channels: Sequence[int]) -> NDArray[Any]:
         if self._table is not None:
-            return np.moveaxis(self._table[self._bands(window, [1])[0]], -1, 0)[list(channels)]
+            colours: NDArray[Any] = np.moveaxis(self._table[self._bands(window, [1])[0]], -1, 0)
+            return colours[list(channels)]
         return self._bands(window, [c + 1 for c in channels])
 
     def mask(self, window: Window) -> Valid | None:
@@ -163,11 +165,15 @@ def _reading(path: Path) -> Iterator[None]:
         with rasterio.Env(**GDAL_OPTIONS):
             yield
     except (RasterioError, CPLE_BaseError, OSError, LookupError, ValueError, MemoryError) as error:
-        cause = error.__cause__ or error
-        raise SourceError(
-            f"{path.name} cannot be read: {one_line(cause)}. Check the file, or convert it with"
-            f" `gdal_translate {path.name} OUT.tif`"
-        ) from error
+        raise SourceError(f"{path.name} cannot be read: {_finding(path, error.__cause__ or error)}") from error
+
+
+def _finding(path: Path, error: BaseException) -> str:
+    """What GDAL means, without repeating the file's name; and the cure."""
+    text = one_line(error).removeprefix(f"{path.name}: ").removeprefix(f"{path.name}, ")
+    if "not recognized as being in a supported file format" in text:
+        return "it has no format that GDAL or ITK knows. Convert it to GeoTIFF, NIfTI or NRRD"
+    return f"{text}. Get it again, or convert it to a tiled GeoTIFF with the program that made it"
 
 
 def _window(window: Window) -> rasterio.windows.Window:
@@ -178,10 +184,12 @@ def _refuse(path: Path, dataset: rasterio.DatasetReader) -> None:
     """Files that cannot be segmented, or not within a reasonable memory."""
     name = path.name
     if dataset.count == 0:
-        inner = ", ".join(dataset.subdatasets[:3]) or "none"
+        if not dataset.subdatasets:
+            raise SourceError(f"{name} holds no image: check the path")
+        inner = ", ".join(s.rsplit(":", 1)[-1] for s in dataset.subdatasets[:5])
         raise SourceError(
-            f"{name} holds no image of its own but others inside ({inner}): pick one with"
-            f" `gdal_translate '{dataset.subdatasets[0] if dataset.subdatasets else name}' OUT.tif`"
+            f"{name} holds {len(dataset.subdatasets)} images ({inner}): pick one with"
+            f" `gdal_translate '{dataset.subdatasets[0]}' OUT.tif`"
         )
     if dataset.count > MOST_CHANNELS:
         raise SourceError(

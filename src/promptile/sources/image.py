@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.errors import UsageError
+from promptile.errors import SourceError, UsageError
 from promptile.grid import Grid, Window
 from promptile.sources.levels import Means, Resolution, Valid, ladder, pieces
 
@@ -128,7 +128,7 @@ class ImageSource:
         out = np.empty((len(channels), *window.shape), self.dtype)
         for piece in pieces(window, factors, resolution):
             means = Means(piece, factors, resolution)
-            where = piece.within(window).slices
+            here = out[:, *piece.within(window).slices]
             mask = resolution.mask(means.fine)
             for first in range(0, len(channels), _CHANNELS_AT_ONCE):
                 some = channels[first : first + _CHANNELS_AT_ONCE]
@@ -136,7 +136,7 @@ class ImageSource:
                     value = self._nodata[some[i]]
                     valid = self._holds(samples, value)
                     valid = valid if mask is None else valid & mask
-                    out[(first + i, *where)] = means.means(samples, valid, 0 if value is None else value)
+                    here[first + i] = means.means(samples, valid, 0 if value is None else value)
         return out
 
     def _nearest(self, factors: Sequence[int]) -> Resolution:
@@ -180,6 +180,23 @@ class ImageSource:
         wrong = [c for c in channels if not 0 <= c < len(self.channels)]
         if wrong:
             raise UsageError(f"{self.name} has no channel {wrong}: use 0 to {len(self.channels) - 1}")
+
+
+def choose_time(name: str, count: int, time: int | None) -> int | None:
+    """The time point to read of `count`; None for an image without time.
+
+    Raises
+    ------
+    SourceError
+        If there are several and `time` is none of them.
+    """
+    if count == 1 and time in (None, 0):
+        return None
+    if count == 1:
+        raise SourceError(f"{name} has one time point, not {time}: leave --time out")
+    if time is None or not 0 <= time < count:
+        raise SourceError(f"{name} has {count} time points: choose one with --time 0..{count - 1}")
+    return time
 
 
 def _as_sample(value: float | None, dtype: np.dtype[Any]) -> Any:

@@ -16,6 +16,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from scipy import sparse
 
 from promptile.grid import Window
 
-Samples = NDArray[np.generic]
+Samples = NDArray[Any]
 Valid = NDArray[np.bool_]
 
 FINEST_ENOUGH = {1: 512, 2: 256, 3: 64}
@@ -121,7 +122,7 @@ class Means:
             for a, n, s, first, stop in zip(coarse.start, coarse.shape, scale, low, high, strict=True)
         ]
 
-    def sums(self, fine: NDArray[np.floating]) -> NDArray[np.float64]:
+    def sums(self, fine: NDArray[Any]) -> NDArray[np.float64]:
         """Weighted sums of one channel: fine shape in, coarse shape out."""
         out = np.asarray(fine, np.float64)
         for axis, weights in enumerate(self._weights):

@@ -1,0 +1,167 @@
+"""DICOM series, through SimpleITK's GDCM.
+
+A series is a pile of slices, each with its own position and orientation. ITK stacks them by position and takes
+the rest for granted, so a missing slice or a tilted gantry bends the patient without a word. `stack` looks first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK
+from numpy.typing import NDArray
+
+from promptile.errors import SourceError, UsageError
+from promptile.grid import Grid
+from promptile.sources.bad import logger
+from promptile.sources.dicom_stack import Slice, stack
+from promptile.sources.identity import files_identity
+from promptile.sources.image import Facts, ImageSource, choose_time
+from promptile.sources.itk import channel_names, header, reading, sample_type, samples_of
+from promptile.sources.whole import SLAB, Whole
+
+_GDCM = "GDCMImageIO"
+_NAMED = (".dcm", ".dicom", ".ima", "")
+_LISTED = 8
+
+
+def open_dicom(path: str | Path, *, time: int | None = None, series: str | int | None = None) -> ImageSource:
+    """Open a DICOM series: a folder, or one file that stands for its series.
+
+    Every file's header is read. A file without position or with several frames is an image of its own.
+
+    Raises
+    ------
+    SourceError
+        If there is no image, if there are several series and `series` names none of them, if the slices do not
+        form a regular grid, or if there are several time points and `time` names none of them.
+    """
+    path = Path(path)
+    if path.is_dir():
+        slices = _choose(path, _series(_folder(path)), series)
+    else:
+        if series is not None:
+            raise UsageError(f"`series` means nothing for the one file {path.name}: leave it out")
+        slices = _series_of(path)
+    first = slices[0]
+    if first.modality == "SEG":
+        raise SourceError(f"{path.name} is a DICOM segmentation, labels and no image: open the series it belongs to")
+    points, grid = stack(path.name, slices)
+    point = choose_time(path.name, len(points), time)
+    return _source(path, points[point or 0], grid, point)
+
+
+def _source(path: Path, slices: Sequence[Slice], grid: Grid, point: int | None) -> ImageSource:
+    first = slices[0]
+    facts = Facts(
+        name=path.name,
+        grid=grid,
+        channels=first.channels,
+        dtype=np.result_type(*(s.dtype for s in slices)),
+        modality=first.modality,
+    )
+    files = [s.path for s in slices]
+
+    def identify() -> dict[str, Any]:
+        identity = files_identity(path.name, sorted(files), files[0].parent)
+        return identity if point is None else identity | {"time": point}
+
+    def slabs() -> Iterator[NDArray[Any]]:
+        for a in range(0, len(files), SLAB):
+            yield np.concatenate([_decode(f) for f in files[a : a + SLAB]], axis=1)
+
+    return ImageSource(facts, [Whole(facts, slabs, identify)], identify)
+
+
+def _decode(path: Path) -> NDArray[Any]:
+    """``(c, z, y, x)``: the samples of one file, rescaled as it says."""
+    with reading(path):
+        return samples_of(SimpleITK.ReadImage(str(path), imageIO=_GDCM))
+
+
+def _folder(path: Path) -> list[Slice]:
+    """The images among a folder's files; those below it belong to others."""
+    files = sorted(p for p in path.iterdir() if p.is_file())
+    slices = [s for s in map(_maybe, files) if s is not None]
+    if slices:
+        return slices
+    below = sorted(p.name for p in path.iterdir() if p.is_dir())
+    cure = f"open one of its folders ({', '.join(below[:3])})" if below else "check the path"
+    raise SourceError(f"{path.name} is a folder without DICOM images, and no Zarr either: {cure}")
+
+
+def _maybe(path: Path) -> Slice | None:
+    """The image in a file; None if the file holds something else."""
+    if not is_dicom(path) and path.suffix.lower() not in _NAMED:
+        return None
+    try:
+        return _slice(path)
+    except SourceError as error:
+        logger.debug("left out: %s", error)
+        return None
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file begins as DICOM prescribes: 128 free bytes, then four letters."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _series_of(path: Path) -> list[Slice]:
+    """The series that a file belongs to; a file that does not say where it lies is one of its own."""
+    asked = _slice(path)
+    if not asked.placed or asked.size[2] > 1:
+        return [asked]
+    others = [s for s in _folder(path.parent) if s.path.name != path.name]
+    return [asked, *(s for s in others if s.series == asked.series and s.placed)]
+
+
+def _series(slices: Sequence[Slice]) -> list[list[Slice]]:
+    found: dict[str, list[Slice]] = {}
+    for s in slices:
+        found.setdefault(s.series, []).append(s)
+    return [found[uid] for uid in sorted(found)]
+
+
+def _choose(path: Path, found: list[list[Slice]], asked: str | int | None) -> list[Slice]:
+    """The series that was asked for, by UID or by its number in the list."""
+    if asked is None and len(found) == 1:
+        return found[0]
+    chosen = [s for i, s in enumerate(found, 1) if str(asked) in (str(i), s[0].series)]
+    if len(chosen) == 1:
+        return chosen[0]
+    listed = [
+        f"{i}: {s[0].modality} {s[0].described} ({len(s)} files, {s[0].series or 'no UID'})"
+        for i, s in enumerate(found, 1)
+    ]
+    more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    wrong = "" if asked is None else f", none of them {asked}"
+    raise SourceError(
+        f"{path.name} holds {len(found)} series{wrong}: choose one with --series NUMBER or UID."
+        f" {'; '.join(listed[:_LISTED])}{more}"
+    )
+
+
+def _slice(path: Path) -> Slice:
+    reader = header(path, _GDCM)
+
+    def tag(key: str) -> str:
+        return str(reader.GetMetaData(key)).strip("\0 ") if reader.HasMetaDataKey(key) else ""
+
+    return Slice(
+        path=path,
+        uid=tag("0008|0018"),
+        series=tag("0020|000e"),
+        described=tag("0008|103e"),
+        modality=tag("0008|0060"),
+        number=int(tag("0020|0013") or 0),
+        size=tuple(reader.GetSize()),
+        steps=np.reshape(reader.GetDirection(), (3, 3)) * np.asarray(reader.GetSpacing()),
+        origin=np.array(reader.GetOrigin()),
+        placed=bool(tag("0020|0032")),
+        channels=channel_names(reader),
+        dtype=sample_type(path, reader),
+    )
