@@ -288,10 +288,11 @@ def _open(options: argparse.Namespace) -> Source:
 
 def _run_beside(path: str) -> Path:
     from promptile.run import SUFFIX
-    from promptile.writers import suffix_of
+    from promptile.writers import SUFFIXES
 
     target = Path(path)
-    return target.with_name(target.name.removesuffix(suffix_of(target)) + SUFFIX)
+    suffix = max((s for s in SUFFIXES if target.name.lower().endswith(s)), key=len)
+    return target.with_name(target.name[: -len(suffix)] + SUFFIX)
 
 
 def _level(text: str) -> int | None:
