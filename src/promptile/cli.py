@@ -322,7 +322,9 @@ def _print_facts(facts: dict[str, Any], options: argparse.Namespace) -> None:
 
 
 def _in_words(value: Any) -> str:
-    if isinstance(value, list | tuple):
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return ", ".join("×".join(map(str, inner)) for inner in value)
+    if isinstance(value, list):
         return ", ".join(map(_in_words, value)) or "none"
     if isinstance(value, float):
         return f"{value:.9g}"

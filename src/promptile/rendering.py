@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,8 +24,15 @@ PRESETS: dict[str, tuple[float, float]] = {
 
 PERCENTILES = (2.0, 98.0)
 
-_SAMPLE_WINDOWS = 16
-_SAMPLE_SIZE = 2**20  # samples per channel that the range is computed from
+_WHOLE = 2**22
+"""Images of up to this many samples are looked at whole."""
+
+_SIDE = {2: 128, 3: 24}
+"""Side of the windows that larger images are sampled by: about a tile of a file, so that little is read in vain."""
+
+_WINDOWS, _ROUNDS, _ENOUGH = 64, 8, 2**17
+"""Windows per round; further rounds, where most of the image holds no data, until there are enough samples."""
+
 _SEED = 0
 
 
@@ -128,11 +136,7 @@ def _choose(source: Source, channels: Sequence[int] | None, limit: int | None) -
 def _range(source: Source, channels: Sequence[int]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Low and high percentile per channel over a bounded sample of the valid samples."""
     unique = sorted(set(channels))
-    parts = [
-        source.read(window, level, unique)[:, source.valid(window, level)]
-        for window, level in _sample_windows(source)
-    ]
-    values = np.concatenate(parts, axis=1)
+    values = _sample(source, unique)
     bounds: dict[int, tuple[float, float]] = {}
     for channel, row in zip(unique, values, strict=True):
         finite = row[np.isfinite(row)]
@@ -143,18 +147,26 @@ def _range(source: Source, channels: Sequence[int]) -> tuple[tuple[float, ...], 
     return tuple(bounds[c][0] for c in channels), tuple(bounds[c][1] for c in channels)
 
 
-def _sample_windows(source: Source) -> list[tuple[Window, int]]:
-    """The whole of the coarsest level that is large enough, or random windows of level 0 where levels are costly.
+def _sample(source: Source, channels: Sequence[int]) -> NDArray[Any]:
+    """``(c, n)``: valid samples of the whole image, or of windows spread over it at random."""
+    parts, found = [], 0
+    for windows in _rounds(source.grid.shape):
+        for window in windows:
+            part = source.read(window, 0, channels)[:, source.valid(window, 0)]
+            parts.append(part)
+            found += part.shape[1]
+        if found >= _ENOUGH:
+            break
+    return np.concatenate(parts, axis=1)
 
-    Block means narrow the range a little; a level of a million samples keeps what percentiles need.
-    """
-    shape = source.grid.shape
-    whole = source.grid.window
-    if whole.size <= _SAMPLE_SIZE:
-        return [(whole, 0)]
+
+def _rounds(shape: Sequence[int]) -> Iterator[list[Window]]:
+    """Windows to look at, until there is enough."""
+    if math.prod(shape) <= _WHOLE:
+        yield [Window.of(shape)]
+        return
     random = np.random.default_rng(_SEED)
-    side = round((_SAMPLE_SIZE / _SAMPLE_WINDOWS) ** (1 / len(shape)))
-    size = tuple(min(side, n) for n in shape)
-    corners = random.integers(0, [n - s + 1 for n, s in zip(shape, size, strict=True)], (_SAMPLE_WINDOWS, len(shape)))
-    windows = [Window(tuple(map(int, c)), size) for c in corners]
-    return [(w, 0) for w in windows]
+    size = tuple(min(_SIDE[len(shape)], n) for n in shape)
+    last = [n - s + 1 for n, s in zip(shape, size, strict=True)]
+    for _ in range(_ROUNDS):
+        yield [Window(tuple(map(int, corner)), size) for corner in random.integers(0, last, (_WINDOWS, len(shape)))]
