@@ -23,8 +23,11 @@ class Result(Protocol):
 
     @property
     def objects(self) -> pd.DataFrame:
-        """One row per object, sorted by ``id``: id, category, score, prompt, area_m2 | volume_mm3 | area_px | ...,
-        bbox (index coordinates, start and stop), tiles, touches_edge, open_edge."""
+        """One row per object, sorted by ``id``.
+
+        Columns: id, category, score, prompt, area_m2 | volume_mm3 | area_px | ..., bbox (index coordinates, start
+        and stop), tiles, touches_edge, open_edge.
+        """
         ...
 
     @property

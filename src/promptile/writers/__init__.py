@@ -1,0 +1,115 @@
+"""Results as files. The suffix says which: vector layers, label rasters, label volumes, Zarr.
+
+Nothing half-written ever has the final name: a file is made in a hidden folder beside its place and renamed.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+from promptile.errors import OutputError
+from promptile.grid import LPS, PIXELS, Grid
+from promptile.writers.placing import staged
+from promptile.writers.protocol import Result
+
+__all__ = ["SUFFIXES", "Result", "check", "write"]
+
+_VECTORS = (".gpkg", ".geojson", ".fgb", ".parquet", ".shp")
+_RASTERS = (".tif", ".tiff")
+_VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha")
+_ZARRS = (".zarr",)
+
+SUFFIXES = (*_VECTORS, *_RASTERS, *_VOLUMES, *_ZARRS)
+"""What `write` can write."""
+
+_ROOMS = {"vector": _VECTORS, "raster": _RASTERS, "volume": _VOLUMES, "zarrs": _ZARRS}
+_RUN = ".run.zarr"
+
+
+def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write a result; the suffix of `path` says how.
+
+    Parameters
+    ----------
+    result : Result
+    path : path
+        Ends with one of `SUFFIXES`.
+    overwrite : bool
+        Whether a file that exists there may be replaced.
+
+    Returns
+    -------
+    Path
+        What was written.
+
+    Raises
+    ------
+    OutputError
+        If `check` finds a reason against it, or the disk does.
+    """
+    path = Path(path).expanduser()
+    check(path, result.grid, overwrite)
+    writer = import_module(f"promptile.writers.{_room(path)}")
+    try:
+        with staged(path) as place:
+            writer.write(result, place)
+    except writer.FAILURES as error:
+        text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise OutputError(f"{path} cannot be written: {text}. Check space and permissions of {path.parent}") from error
+    return path
+
+
+def check(path: str | os.PathLike[str], grid: Grid, overwrite: bool = False) -> None:
+    """Refuse what `write` could not do, before a long run begins.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is unknown or does not fit the grid, the folder is missing or read-only, or something is
+        there already.
+    """
+    path = Path(path).expanduser()
+    _check_fit(path, _room(path), grid)
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"Folder {folder} does not exist: create it with `mkdir -p {folder}`")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"Folder {folder} is read-only: choose another one")
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
+        raise OutputError(f"{path} exists: add --overwrite to replace it, or choose another name")
+    if path.is_dir() != (_room(path) == "zarrs") or (path.is_dir() and not (path / "zarr.json").is_file()):
+        what = "a folder that is no Zarr" if path.is_dir() else "a file"
+        raise OutputError(f"{path} is {what} and is not replaced: choose another name")
+
+
+def _room(path: Path) -> str:
+    """The module that writes files of this suffix."""
+    name = path.name.lower()
+    if name.endswith(_RUN):
+        raise OutputError(f"{path.name} is the name of a run: take another one, like {path.name[: -len(_RUN)]}.zarr")
+    for room, suffixes in _ROOMS.items():
+        if name.endswith(suffixes) and name not in suffixes:
+            return room
+    raise OutputError(f"{path.name} has no suffix that can be written: use one of {' '.join(SUFFIXES)}")
+
+
+def _check_fit(path: Path, room: str, grid: Grid) -> None:
+    name = path.name
+    if room in ("vector", "raster") and grid.ndim != 2:
+        raise OutputError(f"{name} takes 2D images and this one is {grid.ndim}D: use {' '.join(_VOLUMES)} or .zarr")
+    if room == "volume" and grid.space not in (LPS, PIXELS):
+        raise OutputError(f"{name} cannot hold a map's coordinate system: use {' '.join((*_RASTERS, *_VECTORS))}")
+    if name.lower().endswith(".geojson") and not _has_longitudes(grid.space):
+        raise OutputError(f"{name} must be in longitude and latitude, which this image does not have: use .gpkg")
+
+
+def _has_longitudes(space: str) -> bool:
+    if space in (LPS, PIXELS):
+        return False
+    from pyproj import CRS  # heavy, and only GeoJSON asks
+
+    return CRS.from_user_input(space).geodetic_crs is not None

@@ -1,0 +1,102 @@
+"""A result's objects as a stream of features: attributes and geometries in Arrow batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import shapely
+from numpy.typing import NDArray
+
+from promptile.grid import LPS, PIXELS
+from promptile.masks import ObjectMask
+from promptile.measures import measure_name
+from promptile.vectors import geometries
+from promptile.writers.protocol import Result
+
+GEOMETRY = "geometry"
+_WKB = {"ARROW:extension:name": "geoarrow.wkb"}
+
+_BATCH_OBJECTS, _BATCH_BLOCKS = 10_000, 256
+"""A batch ends with either: it holds outlines, and of the masks at most 8 MB."""
+
+
+class Features:
+    """One MultiPolygon with attributes per object that has samples.
+
+    Parameters
+    ----------
+    result : Result
+    short : mapping of str to str
+        Other names for attributes.
+    longest : float, optional
+        Edges longer than this, in the world's units, get more vertices.
+    """
+
+    def __init__(self, result: Result, short: dict[str, str], longest: float | None = None) -> None:
+        self.space = None if result.grid.space in (LPS, PIXELS) else result.grid.space
+        self.left_out = 0
+        """How many objects had no samples; known once all batches were taken."""
+        self.failure: BaseException | None = None
+        """What went wrong in `batches`: the libraries that take them pass on no more than its text."""
+        self._result = result
+        self._objects = result.objects
+        self._types = _types(self._objects, measure_name(result.grid))
+        self._longest = longest
+        fields = [pa.field(short.get(name, name), kind) for name, kind in self._types.items()]
+        self.schema = pa.schema([*fields, pa.field(GEOMETRY, pa.binary(), metadata=_WKB)])
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The features in the order of the table, a bounded number at a time."""
+        try:
+            for rows, shapes in self._shapes():
+                columns = [
+                    pa.array(rows[name] if name in rows else [None] * len(rows), kind, from_pandas=True)
+                    for name, kind in self._types.items()
+                ]
+                yield pa.record_batch([*columns, pa.array(shapely.to_wkb(shapes), pa.binary())], self.schema)
+        except BaseException as error:
+            if not isinstance(error, GeneratorExit):  # that is how the taker says that it failed itself
+                self.failure = error
+            raise
+
+    def _shapes(self) -> Iterator[tuple[pd.DataFrame, NDArray[np.object_]]]:
+        """Rows of the table with their geometries."""
+        masks: list[ObjectMask] = []
+        begin, blocks = 0, 0
+        for end, number in enumerate(self._objects["id"], 1):
+            masks.append(self._result.mask(int(number)))
+            blocks += len(masks[-1].bits)
+            if len(masks) < _BATCH_OBJECTS and blocks < _BATCH_BLOCKS and end < len(self._objects):
+                continue
+            shown = np.array([mask.count > 0 for mask in masks])
+            self.left_out += int(np.count_nonzero(~shown))
+            shapes = geometries((mask for mask in masks if mask.count), self._result.grid)
+            if self._longest is not None:
+                shapes = shapely.segmentize(shapes, self._longest)
+            yield self._objects.iloc[begin:end][shown], shapes
+            masks, begin, blocks = [], end, 0
+
+
+def _types(objects: pd.DataFrame, measure: str) -> dict[str, pa.DataType]:
+    """Names and types of the attributes, the same for an empty result. The geometry stands for the bounding box."""
+    known = {
+        "id": pa.int64(),
+        "category": pa.string(),
+        "score": pa.float64(),
+        "prompt": pa.string(),
+        measure: pa.float64(),
+        "tiles": pa.int32(),
+        "touches_edge": pa.bool_(),
+        "open_edge": pa.bool_(),
+    }
+    others = {name: _type(objects[name].dtype) for name in objects if name not in known and name != "bbox"}
+    return known | others
+
+
+def _type(dtype: Any) -> pa.DataType:
+    kinds = {"b": pa.bool_(), "i": pa.int64(), "u": pa.int64(), "f": pa.float64()}
+    return kinds.get(getattr(dtype, "kind", "O"), pa.string())
