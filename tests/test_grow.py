@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
 
 from perfect import Perfect
 from promptile.engine.embedder import Embedder
@@ -175,3 +178,31 @@ def test_where_two_answers_disagree_the_edge_is_open() -> None:
     assert grown.open_edge
     assert 0 < grown.mask.count < np.count_nonzero(truth == 1)
     assert not grown.mask.read(grown.mask.window)[:, 130:].any()
+
+
+@st.composite
+def scenes(draw: st.DrawFn, ndim: int) -> np.ndarray:
+    """Random connected objects: winding, with holes, touching the border, thin in places."""
+    longest = 150 if ndim == 2 else 36
+    shape = draw(st.tuples(*[st.integers(20, longest)] * ndim))
+    noise = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).normal(size=shape)
+    blur = draw(st.floats(0.6, 4.0))
+    smooth = ndimage.gaussian_filter(noise, blur)
+    mask = smooth > np.quantile(smooth, draw(st.floats(0.3, 0.9)))
+    return ndimage.label(mask, np.ones((3,) * ndim))[0].astype(np.int32)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("pieces", [False, True])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=st.data())
+def test_any_connected_object_from_any_click_in_any_tiling(ndim: int, pieces: bool, drawn: st.DataObject) -> None:
+    truth = drawn.draw(scenes(ndim))
+    size = drawn.draw(st.integers(16, 64 if ndim == 2 else 32), label="size")
+    overlap = drawn.draw(st.integers(4, size // 2), label="overlap")
+    where = np.argwhere(truth)
+    if not len(where):
+        return
+    click = where[drawn.draw(st.integers(0, len(where) - 1), label="click")]
+    (grown,) = grow(truth, Prompts.of(points=[click]), size, overlap, pieces=pieces)
+    assert_is(grown, truth == truth[tuple(click)])
