@@ -65,6 +65,12 @@ def centres(path):
     return affine
 
 
+def read_all(path, **options):
+    """Open and read everything."""
+    source = open_source(path, **options)
+    return source.read(source.grid.window)
+
+
 def tif(folder):
     samples = noise((3, 311, 203), np.uint16)
     affine = write_tif(folder / "a.tif", samples, photometric="MINISBLACK")

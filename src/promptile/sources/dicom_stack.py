@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,12 +106,14 @@ def _same_kind(name: str, slices: Sequence[Slice]) -> None:
     if not np.allclose(spacings, spacings[0], rtol=1e-3):
         listed = ", ".join(f"{s[1]:g} × {s[0]:g}" for s in np.unique(spacings.round(4), axis=0))
         raise SourceError(f"{name} mixes slices of different spacing ({listed} mm): remove the ones that do not belong")
-    axes = np.array([s.steps[:, :2] / np.linalg.norm(s.steps[:, :2], axis=0) for s in slices])
-    turned = np.abs(axes - axes[0]).max(axis=(1, 2)) > _SAME_DIRECTION
-    if turned.any():
+    axes = [s.steps[:, :2] / np.linalg.norm(s.steps[:, :2], axis=0) for s in slices]
+    usual = Counter(tuple(np.round(a, 2).ravel() + 0.0) for a in axes).most_common(1)[0][0]  # + 0.0: -0 is 0
+    reference = next(a for a in axes if tuple(np.round(a, 2).ravel() + 0.0) == usual)
+    turned = [s for s, a in zip(slices, axes, strict=True) if np.abs(a - reference).max() > _SAME_DIRECTION]
+    if turned:
         raise SourceError(
-            f"{name} mixes orientations: {turned.sum()} of {len(slices)} slices lie differently from"
-            f" {first.path.name} (e.g. {slices[int(turned.argmax())].path.name}): remove localizers, or pick a series"
+            f"{name} mixes orientations: {len(turned)} of {len(slices)} slices lie differently from the others"
+            f" (e.g. {turned[0].path.name}): remove localizers, or pick a series"
         )
 
 
@@ -147,7 +150,7 @@ def _regular_step(name: str, slices: Sequence[Slice], places: NDArray[np.float64
         missing = int(np.rint(gaps[wide] / usual - 1).sum())
         a, b = slices[wide[0]], slices[wide[0] + 1]
         raise SourceError(
-            f"{name} misses about {missing} slices: {gaps[wide[0]]:.2f} mm between {a.path.name} and {b.path.name},"
+            f"{name} misses about {missing} slice{'s' * (missing > 1)}: {gaps[wide[0]]:.2f} mm between {a.path.name} and {b.path.name},"
             f" where {usual:.2f} mm is usual. Get the whole series"
         )
     expected = np.linspace(0, heights[-1], len(heights))

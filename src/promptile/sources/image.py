@@ -20,6 +20,9 @@ from promptile.sources.levels import Means, Resolution, Valid, ladder, pieces
 
 _CHANNELS_AT_ONCE = 16
 
+Identify = Callable[[], Mapping[str, Any]]
+"""Computes what `Source.identity` is, when it is first asked for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -52,7 +55,7 @@ class ImageSource:
         self,
         facts: Facts,
         resolutions: Sequence[Resolution],
-        identify: Callable[[], Mapping[str, Any]],
+        identify: Identify,
         levels: Sequence[tuple[int, ...]] = (),
     ) -> None:
         self._facts = facts

@@ -5,7 +5,9 @@ World coordinates are ITK's: millimetres in `LPS`. ITK turns NIfTI's RAS and NRR
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,11 @@ from numpy.typing import NDArray
 from promptile.errors import SourceError
 from promptile.grid import Window
 from promptile.sources.identity import file_identity, files_identity
-from promptile.sources.image import Facts, ImageSource, choose_time
+from promptile.sources.image import Facts, Identify, ImageSource, choose_time
 from promptile.sources.itk import channel_names, grid_of, header, reading, sample_type, samples_of
 from promptile.sources.levels import Resolution
 from promptile.sources.packed import Packed, find_packed
-from promptile.sources.whole import IN_MEMORY, SLAB, Slabs, Whole
+from promptile.sources.whole import IN_MEMORY, SLAB, Whole
 
 AT_ONCE = 2**30
 """Bytes: ITK reads a file that it cannot read by window only up to this size."""
@@ -42,6 +44,7 @@ def open_volume(path: str | Path, *, time: int | None = None) -> ImageSource:
     if path.suffix.lower() == ".hdr" and not _data_files(path):
         raise SourceError(f"{path.name} is a header without samples: put {path.stem}.img beside it")
     reader = header(path)
+    _check_length(path, reader)
     count = reader.GetSize()[3] if reader.GetDimension() == 4 else 1
     point = choose_time(path.name, count, time)
     facts = Facts(
@@ -56,76 +59,87 @@ def open_volume(path: str | Path, *, time: int | None = None) -> ImageSource:
         identity = file_identity(path) if len(files) == 1 else files_identity(path.name, files, path.parent)
         return identity if point is None else identity | {"time": point}
 
-    stored = _Stored(path, reader, facts, point)
-    return ImageSource(facts, [stored.resolution(identify)], identify)
+    file = _File(path, facts, () if reader.GetDimension() < 4 else (point or 0,))
+    return ImageSource(facts, [_resolution(file, reader, identify)], identify)
 
 
-class _Stored:
-    """How a file's samples can be had."""
+def _check_length(path: Path, reader: SimpleITK.ImageFileReader) -> None:
+    """Refuse truncated NIfTI files, whose missing samples ITK reads as zeros without a word."""
+    samples = {".nii": path, ".hdr": path.with_suffix(".img")}.get(path.suffix.lower())
+    if samples is None or not samples.is_file() or not reader.HasMetaDataKey("bitpix"):
+        return
+    shape = [max(int(reader.GetMetaData(f"dim[{i}]")), 1) for i in range(1, 1 + int(reader.GetMetaData("dim[0]")))]
+    each = int(reader.GetMetaData("bitpix")) // 8
+    start = int(float(reader.GetMetaData("vox_offset")))
+    needed, there = start + math.prod(shape) * each, samples.stat().st_size
+    if there < needed:
+        raise SourceError(f"{samples.name} is cut off: it has {there} bytes of {needed}. Get it again")
 
-    def __init__(self, path: Path, reader: SimpleITK.ImageFileReader, facts: Facts, time: int | None) -> None:
-        self._path = path
-        self._facts = facts
-        self._time = time
-        self._more = [time or 0] if reader.GetDimension() == 4 else []
-        each = len(facts.channels) * facts.dtype.itemsize
-        self._bytes = facts.grid.window.size * each
-        self._bytes_in_file = self._bytes * (reader.GetSize()[3] if self._more else 1)
-        self._packed = find_packed(path, reader, facts.dtype) if self._bytes_in_file > IN_MEMORY else None
 
-    def resolution(self, identify: Any) -> Resolution:
-        """Read by window where the format allows it, else as a whole; refuse what cannot be true or is too much."""
-        name = self._path.name
-        if self._path.name.lower().endswith(_BY_WINDOW) and not _is_packed(self._path):
-            return _Windows(self)
-        size = sum(p.stat().st_size for p in [self._path, *_data_files(self._path)])
-        if self._bytes_in_file > size * _LARGEST_RATIO:
-            raise SourceError(
-                f"{name} promises {self._bytes_in_file / 1e9:.1f} GB in a file of {size} bytes: get it again"
-            )
-        if self._packed is None and self._bytes_in_file > AT_ONCE:
-            raise SourceError(
-                f"{name} cannot be read by window and takes {self._bytes_in_file / 1e9:.1f} GB as a whole: store it as"
-                " uncompressed .nii or .mha"
-            )
-        return Whole(self._facts, self._unpacked(self._packed) if self._packed else self._at_once, identify)
+@dataclass(frozen=True)
+class _File:
+    """A file that ITK reads."""
+
+    path: Path
+    facts: Facts
+    time: tuple[int, ...]
+    """The index on ITK's fourth axis; empty without one."""
 
     def extract(self, window: Window) -> NDArray[Any]:
         """``(c, *window.shape)``; a reader per call, since readers hold state."""
         reader = SimpleITK.ImageFileReader()
-        reader.SetFileName(str(self._path))
-        reader.SetExtractIndex([*window.start[::-1], *self._more])
-        reader.SetExtractSize([*window.shape[::-1], *(0 for _ in self._more)])
-        with reading(self._path):
+        reader.SetFileName(str(self.path))
+        reader.SetExtractIndex([*window.start[::-1], *self.time])
+        reader.SetExtractSize([*window.shape[::-1], *(0 for _ in self.time)])
+        with reading(self.path):
             return samples_of(reader.Execute())
 
-    def _at_once(self) -> Iterator[NDArray[Any]]:
-        yield self.extract(self._facts.grid.window)
+    def at_once(self) -> Iterator[NDArray[Any]]:
+        """Everything as one slab."""
+        yield self.extract(self.facts.grid.window)
 
-    def _unpacked(self, packed: Packed) -> Slabs:
+    def unpacked(self, packed: Packed) -> Iterator[NDArray[Any]]:
         """Slabs of the packed stream, channels first."""
-        count = len(self._facts.channels)
-        shape = self._facts.grid.shape + ((count,) if count > 1 else ())
-        skipped = (self._time or 0) * self._facts.grid.window.size * count
+        count = len(self.facts.channels)
+        shape = self.facts.grid.shape + ((count,) if count > 1 else ())
+        skipped = sum(self.time) * self.facts.grid.window.size * count
+        with reading(self.path):
+            for slab in packed.slabs(shape, skipped, SLAB):
+                yield slab[None] if count == 1 else slab.transpose(-1, *range(slab.ndim - 1))
 
-        def slabs() -> Iterator[NDArray[Any]]:
-            with reading(self._path):
-                for slab in packed.slabs(shape, skipped, SLAB):
-                    yield slab[None] if count == 1 else slab.transpose(-1, *range(slab.ndim - 1))
 
-        return slabs
+def _resolution(file: _File, reader: SimpleITK.ImageFileReader, identify: Identify) -> Resolution:
+    """Read by window where the format allows it, else as a whole; refuse what cannot be true or is too much."""
+    path, facts = file.path, file.facts
+    if path.name.lower().endswith(_BY_WINDOW) and not _is_packed(path):
+        return _Windows(file)
+    promised = math.prod(reader.GetSize()) * len(facts.channels) * facts.dtype.itemsize
+    there = sum(p.stat().st_size for p in [path, *_data_files(path)])
+    if promised > there * _LARGEST_RATIO:
+        raise SourceError(f"{path.name} promises {promised / 1e9:.1f} GB in a file of {there} bytes: get it again")
+    # ITK reads a truncated .nii.gz without a word, so those are unpacked here whatever their size
+    ours = promised > IN_MEMORY or path.name.lower().endswith(".nii.gz")
+    packed = find_packed(path, reader, facts.dtype) if ours else None
+    if packed is not None:
+        return Whole(facts, lambda: file.unpacked(packed), identify)
+    if promised > AT_ONCE:
+        raise SourceError(
+            f"{path.name} cannot be read by window and takes {promised / 1e9:.1f} GB as a whole: store it as"
+            " uncompressed .nii or .mha"
+        )
+    return Whole(facts, file.at_once, identify)
 
 
 class _Windows(Resolution):
     """A file that ITK reads by window."""
 
-    def __init__(self, stored: _Stored) -> None:
-        shape = stored._facts.grid.shape
+    def __init__(self, file: _File) -> None:
+        shape = file.facts.grid.shape
         super().__init__(shape, (1.0,) * len(shape), shape if len(shape) == 2 else (16, *shape[1:]))
-        self._stored = stored
+        self._file = file
 
     def samples(self, window: Window, channels: Sequence[int]) -> NDArray[Any]:
-        return self._stored.extract(window)[list(channels)]
+        return self._file.extract(window)[list(channels)]
 
 
 def _data_files(path: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from promptile.errors import SourceError
 from promptile.grid import Window
 from promptile.sources.bad import logger
-from promptile.sources.image import Facts
+from promptile.sources.image import Facts, Identify
 from promptile.sources.levels import Resolution
 
 IN_MEMORY = 2**28
@@ -51,7 +51,7 @@ class Whole(Resolution):
         Of the image as it will be read, with the time point or series: what the cache is found by.
     """
 
-    def __init__(self, facts: Facts, slabs: Slabs, identify: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, facts: Facts, slabs: Slabs, identify: Identify) -> None:
         shape = facts.grid.shape
         super().__init__(shape, (1.0,) * len(shape), _BLOCK[-len(shape) :])
         self._facts = facts
