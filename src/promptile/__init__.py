@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from promptile.rendering import Rendering
     from promptile.run import Run
     from promptile.segment import segment
+    from promptile.session import Session
     from promptile.sources import open_source as open
 
 _HOMES = {
@@ -34,6 +35,7 @@ _HOMES = {
     "Prompts": "promptile.prompts",
     "Rendering": "promptile.rendering",
     "Run": "promptile.run",
+    "Session": "promptile.session",
     "Tiling": "promptile.engine.lattice",
     "Window": "promptile.grid",
     "open": "promptile.sources",
@@ -47,6 +49,7 @@ __all__ = [
     "Prompts",
     "Rendering",
     "Run",
+    "Session",
     "Tiling",
     "Window",
     "__version__",

@@ -124,8 +124,8 @@ class Run:
         path : path
         spec : mapping
             What is run; JSON-able.
-        prompts : sequence of mapping
-            One per object, with its ``id``; JSON-able.
+        prompts : sequence of mapping, optional
+            One per object, with its ``id``; JSON-able. None: those of the run that is there, or none yet.
         restart : bool
             Throw away what is there.
 
@@ -136,7 +136,7 @@ class Run:
         """
         folder = Path(path)
         wanted = json.loads(json.dumps({"format": FORMAT, **spec}))
-        said = json.loads(json.dumps(list(prompts)))
+        said = None if prompts is None else json.loads(json.dumps(list(prompts)))
         if folder.exists() and not (folder / "zarr.json").exists() and any(folder.iterdir()):
             raise RunError(f"{folder} is not a run folder and not empty: choose another with --run")
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +153,7 @@ class Run:
             if (folder / "prompts.json").exists():
                 run._refuse_others(wanted, said)
             else:
-                run._create(wanted, said)
+                run._create(wanted, said or [])
         except BaseException:
             run.close()
             raise
@@ -178,9 +178,9 @@ class Run:
         # Written last: a run counts as begun only once everything else is there.
         _write(self.path / "prompts.json", json.dumps(prompts).encode())
 
-    def _refuse_others(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]) -> None:
+    def _refuse_others(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]] | None) -> None:
         differences = list(_differences(self.spec, spec))
-        if self.prompts != prompts:
+        if prompts is not None and self.prompts != prompts:
             differences.append(_prompt_difference(self.prompts, prompts))
         if differences:
             raise RunError(
@@ -209,11 +209,15 @@ class Run:
             ) from None
         return spec
 
-    @cached_property
+    @property
     def prompts(self) -> list[dict[str, Any]]:
         """The prompts, in index coordinates of level 0."""
         said: list[dict[str, Any]] = json.loads((self.path / "prompts.json").read_bytes())
         return said
+
+    @prompts.setter
+    def prompts(self, said: Sequence[Mapping[str, Any]]) -> None:
+        _write(self.path / "prompts.json", json.dumps(list(said)).encode())
 
     @cached_property
     def grid(self) -> Grid:
@@ -242,6 +246,11 @@ class Run:
             with _replacing(self.path / "masks" / f"{name}.npz") as file:
                 mask.save(file)
         _write(self.path / "commits" / f"{name}.json", json.dumps(asdict(record)).encode())
+
+    def withdraw(self, object_id: int) -> None:
+        """Forget one object."""
+        (self.path / "commits" / f"{object_id:06d}.json").unlink()
+        (self.path / "masks" / f"{object_id:06d}.npz").unlink(missing_ok=True)
 
     def records(self) -> list[Record]:
         """Records of all objects that were tried, by id."""

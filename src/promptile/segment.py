@@ -6,7 +6,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -27,6 +27,54 @@ from promptile.sources import Source, open_source
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done, how much of it, and how much there is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """An image, a model, and how the one looks at the other; `prepare` checks that they fit."""
+
+    source: Source
+    model: Promptable
+    rendering: Rendering
+    size: tuple[int, ...]
+    overlap: tuple[int, ...]
+    level: int | None
+
+    @classmethod
+    def prepare(
+        cls,
+        image: Any,
+        model: str | Promptable,
+        *,
+        tiling: Tiling | None = None,
+        level: int | None = None,
+        channels: Sequence[int] | None = None,
+        window: str | tuple[float, float] = "auto",
+    ) -> Job:
+        """Open an image and load a model; see `segment` for what the arguments mean."""
+        source = open_source(image)
+        answers = _promptable(model, source.grid.ndim)
+        _check_level(source, level)
+        rendering = Rendering.of(source, channels=channels, window=window, limit=answers.card.channels)
+        size, overlap = (tiling or Tiling()).resolve(source.grid.ndim, answers.card.window)
+        return cls(source, answers, rendering, size, overlap, level)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What decides the result, beside the prompts; JSON-able."""
+        return {
+            "promptile": __version__,
+            "image": dict(self.source.identity),
+            "grid": asdict(self.source.grid),
+            "rendering": self.rendering.to_json(),
+            "model": {"name": self.model.card.name, "digest": self.model.card.digest},
+            "tiling": {"size": self.size, "overlap": self.overlap},
+            "level": self.level,
+        }
+
+    def grower(self) -> Grower:
+        """What turns prompts into objects."""
+        return Grower(Embedder(self.source, self.rendering, self.model), self.size, self.overlap, self.level)
 
 
 def segment(
@@ -81,30 +129,22 @@ def segment(
     PromptileError
         If the inputs do not fit each other; nothing is computed then.
     """
-    source = open_source(image)
-    answers = _promptable(model, source.grid.ndim)
-    wanted = prompts.inside(source.grid.shape, skip_outside=skip_outside)
-    _refuse_what_model_cannot(answers, wanted)
-    _check_level(source, level)
-    rendering = Rendering.of(source, channels=channels, window=window, limit=answers.card.channels)
-    size, overlap = (tiling or Tiling()).resolve(source.grid.ndim, answers.card.window)
-    spec = {
-        "promptile": __version__,
-        "image": dict(source.identity),
-        "grid": _grid_to_json(source.grid),
-        "rendering": rendering.to_json(),
-        "model": {"name": answers.card.name, "digest": answers.card.digest},
-        "tiling": {"size": size, "overlap": overlap},
-        "level": level,
-    }
-    run = Run.start(out or _temporary(), spec, wanted.to_json(), restart=restart)
-    if out is None:
-        weakref.finalize(run, rmtree, run.path, ignore_errors=True)
+    job = Job.prepare(image, model, tiling=tiling, level=level, channels=channels, window=window)
+    wanted = prompts.inside(job.source.grid.shape, skip_outside=skip_outside)
+    refuse_what_model_cannot(job.model, wanted)
+    run = start_run(job, out, wanted, restart=restart)
     try:
-        grower = Grower(Embedder(source, rendering, answers), size, overlap, level)
-        _compute(run, grower, wanted, progress or (lambda *_: None))
+        _compute(run, job.grower(), wanted, progress or (lambda *_: None))
     finally:
         run.close()
+    return run
+
+
+def start_run(job: Job, out: str | os.PathLike[str] | None, prompts: Prompts | None, *, restart: bool = False) -> Run:
+    """A locked run for a job; without `out`, in a temporary folder that goes with the returned object."""
+    run = Run.start(out or _temporary(), job.spec, None if prompts is None else prompts.to_json(), restart=restart)
+    if out is None:
+        weakref.finalize(run, rmtree, run.path, ignore_errors=True)
     return run
 
 
@@ -133,29 +173,32 @@ def _compute(run: Run, grower: Grower, prompts: Prompts, progress: Progress) -> 
 
 
 def _grow_and_commit(run: Run, grower: Grower, prompt: Prompt) -> Record:
-    named: dict[str, Any] = {"id": prompt.id, "category": prompt.category, "prompt": prompt.kind}
     try:
         grown = grower.grow(prompt)
     except Exception as error:  # whatever a model or file does to one object must not lose the others
-        record = Record(**named, error=_one_line(error))
+        record = Record(prompt.id, prompt.category, prompt.kind, error=_one_line(error))
         run.commit(record, None)
     else:
-        record = Record(**named, **_attributes(grown, run.grid))
+        record = record_of(prompt, grown, run.grid)
         run.commit(record, grown.mask)
     return record
 
 
-def _attributes(grown: Grown, grid: Grid) -> dict[str, Any]:
+def record_of(prompt: Prompt, grown: Grown, grid: Grid) -> Record:
+    """What a run keeps of an object beside its mask."""
     mask = grown.mask
-    return {
-        "score": grown.score,
-        "bbox": (mask.window.start, mask.window.stop),
-        "count": mask.count,
-        "measures": measure(mask, grid),
-        "tiles": grown.tiles,
-        "touches_edge": mask.touches_edge(),
-        "open_edge": grown.open_edge,
-    }
+    return Record(
+        id=prompt.id,
+        category=prompt.category,
+        prompt=prompt.kind,
+        score=grown.score,
+        bbox=(mask.window.start, mask.window.stop),
+        count=mask.count,
+        measures=measure(mask, grid),
+        tiles=grown.tiles,
+        touches_edge=mask.touches_edge(),
+        open_edge=grown.open_edge,
+    )
 
 
 def _by_place(prompts: Iterable[Prompt], grower: Grower) -> list[Prompt]:
@@ -179,7 +222,8 @@ def _promptable(model: str | Promptable, ndim: int) -> Promptable:
     return found
 
 
-def _refuse_what_model_cannot(model: Promptable, prompts: Sequence[Prompt] | Prompts) -> None:
+def refuse_what_model_cannot(model: Promptable, prompts: Prompts) -> None:
+    """Raise ModelError if a prompt is of a kind that the model does not take."""
     for prompt in prompts:
         needed: Mapping[str, bool] = {
             "points": len(prompt.points) > 0,
@@ -197,10 +241,6 @@ def _refuse_what_model_cannot(model: Promptable, prompts: Sequence[Prompt] | Pro
 def _check_level(source: Source, level: int | None) -> None:
     if level is not None and not 0 <= level < len(source.levels):
         raise UsageError(f"Level {level} does not exist: the image has levels 0 to {len(source.levels) - 1}")
-
-
-def _grid_to_json(grid: Grid) -> dict[str, Any]:
-    return asdict(grid)
 
 
 def _temporary() -> Path:

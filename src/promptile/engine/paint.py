@@ -13,18 +13,29 @@ from promptile.grid import Window
 from promptile.run import Record, Run
 
 
-def paint(run: Run, records: Sequence[Record]) -> None:
+def paint(run: Run, records: Sequence[Record], within: Window | None = None) -> None:
     """Write the labels of a run from its objects' masks, one stored piece of the array at a time.
 
     What is painted depends on the records alone, not on the order in which objects were found.
+
+    Parameters
+    ----------
+    run : Run
+    records : sequence of Record
+        All objects of the run.
+    within : Window, optional
+        Repaint only here, also where no object is left; without it, paint what the objects touch.
     """
     mask_of = lru_cache(maxsize=64)(run.mask)
     labels, shape = run.labels, run.grid.shape
     touching: dict[Window, list[Record]] = defaultdict(list)
+    if within is not None:
+        touching.update({piece.clip(shape): [] for piece in _pieces(within, labels.chunks)})
     for record in records:
         if record.count:
             for piece in _pieces(Window.between(*record.bbox), labels.chunks):
-                touching[piece.clip(shape)].append(record)
+                if within is None or piece.clip(shape) in touching:
+                    touching[piece.clip(shape)].append(record)
     for piece, found in sorted(touching.items()):
         painted = np.zeros(piece.shape, np.uint32)
         for record in sorted(found, key=lambda r: (r.score, -r.id)):

@@ -1,0 +1,78 @@
+"""Interactive work without a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perfect import Perfect
+from promptile import Prompts, Run, Session, Tiling
+from promptile.errors import PromptError, RunError, UsageError
+from test_run import scene
+
+
+def session(out: Path | None = None) -> Session:
+    return Session(scene(), Perfect(2), out=out, tiling=Tiling(64, 32), window=(0, 9))
+
+
+def click(number: int) -> Prompts:
+    return Prompts.of(points=[(25 + 45 * (number // 3), 25 + 45 * (number % 3))])
+
+
+def test_ask_look_keep_take_back_and_put_back(tmp_path: Path) -> None:
+    with session(tmp_path / "s.run.zarr") as work:
+        assert work.predict(click(4)).mask.count == 900
+        assert not work.run.labels[...].any()
+        assert work.accept("roof") == 1
+        assert (work.run.labels[55:85, 55:85] == 1).all()
+        assert work.predict(click(0)).mask.count == 900
+        assert work.accept() == 2
+        assert work.undo() == 2
+        assert work.undo() == 1
+        assert work.undo() is None
+        assert not work.run.labels[...].any()
+        assert work.redo() == 1
+        assert work.redo() == 2
+        assert work.redo() is None
+        assert ((work.run.labels[...] > 0) == ((scene() == 1) | (scene() == 5))).all()
+    kept = Run.open(tmp_path / "s.run.zarr")
+    assert kept.objects["category"].tolist() == ["roof", ""]
+    assert [said["id"] for said in kept.prompts] == [1, 2]
+
+
+def test_a_new_object_after_undo_forgets_what_was_undone() -> None:
+    work = session()
+    for number in (0, 1):
+        work.predict(click(number))
+        work.accept()
+    work.undo()
+    work.predict(click(2))
+    assert work.accept() == 3  # an id is never given twice
+    assert work.redo() is None
+    assert work.run.objects["id"].tolist() == [1, 3]
+
+
+def test_a_session_goes_on_where_an_earlier_one_stopped(tmp_path: Path) -> None:
+    with session(tmp_path / "s.run.zarr") as work:
+        work.predict(click(0))
+        work.accept()
+        with pytest.raises(RunError, match="in use"):
+            session(tmp_path / "s.run.zarr")
+    with session(tmp_path / "s.run.zarr") as work:
+        work.predict(click(1))
+        assert work.accept() == 2
+        assert work.run.objects["id"].tolist() == [1, 2]
+        assert work.undo() == 2
+        assert work.undo() is None
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    work = session()
+    with pytest.raises(UsageError, match="predict first"):
+        work.accept()
+    with pytest.raises(PromptError, match="one object at a time"):
+        work.predict(Prompts.of(points=[(25, 25), (70, 70)]))
+    with pytest.raises(PromptError, match="outside"):
+        work.predict(Prompts.of(points=[(2500, 25)]))
+    assert work.preview is None
