@@ -88,28 +88,35 @@ def _corners(mask: ObjectMask, scan: CornerScan, label: int) -> Corners:
 
 def _strips(mask: ObjectMask, scan: CornerScan) -> Iterator[Corners]:
     """The corners of each row of blocks; of the samples only one block and the last row above are held."""
+    if not mask.count:
+        return
     side = BLOCK[2]
     reach = Window.between(mask.window.start, tuple(n + 1 for n in mask.window.stop))  # lattice points, ends included
-    above = np.zeros(1 + -(-reach.stop[1] // side) * side, np.uint8)  # shifted by one: above[0] is outside the image
-    padded = np.zeros((side + 1, side + 1), np.uint8)
+    left = reach.start[1]
+    above = np.zeros(1 + reach.shape[1], np.uint8)  # its first sample is the one left of the bounding box
+    buffer = np.zeros((side + 1, side + 1), np.uint8)
     found: list[Corners] = []
-    for block in blocks_of(reach) if mask.count else ():
-        row, col = block.start
-        if col == reach.start[1] // side * side:
+    for part in [reach] if max(reach.shape) <= side else (block & reach for block in blocks_of(reach)):
+        row, col = part.start
+        padded = buffer[: part.shape[0] + 1, : part.shape[1] + 1]
+        if col == left:
             yield _by_row(found)
             found, corner = [], np.uint8(0)
-            padded[1:, 0] = 0
-        padded[0, 0], padded[0, 1:] = corner, above[1 + col : 1 + col + side]
-        padded[1:, 1:] = mask.read(block) if block.start in mask.bits else 0
+            padded[:, 0] = 0
+        over = above[1 + col - left : 1 + col - left + part.shape[1]]
+        padded[0, 0], padded[0, 1:] = corner, over
+        padded[1:, 1:] = mask.read(part)
         if padded.any():
             found.append(scan(padded, row, col))
-        corner = above[col + side]
-        above[1 + col : 1 + col + side] = padded[-1, 1:]
-        padded[1:, 0] = padded[1:, -1]
+        corner = over[-1]
+        over[:] = padded[-1, 1:]
+        buffer[1:, 0] = buffer[1:, part.shape[1]]
     yield _by_row(found)
 
 
 def _by_row(blocks: list[Corners]) -> Corners:
     """The corners of one row of blocks, row by row."""
     corners = Corners.joined(blocks)
+    if len(blocks) < 2:
+        return corners
     return corners.take(np.argsort(corners.row, kind="stable"))
