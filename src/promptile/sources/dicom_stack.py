@@ -82,7 +82,6 @@ def stack(name: str, slices: Sequence[Slice]) -> tuple[list[list[Slice]], Grid]:
 
 def _same_kind(name: str, slices: Sequence[Slice]) -> None:
     """Slices of one volume share size, spacing, orientation and channels."""
-    first = slices[0]
     frames = [s for s in slices if s.size[2] > 1]
     if frames:
         raise SourceError(
@@ -150,8 +149,8 @@ def _regular_step(name: str, slices: Sequence[Slice], places: NDArray[np.float64
         missing = int(np.rint(gaps[wide] / usual - 1).sum())
         a, b = slices[wide[0]], slices[wide[0] + 1]
         raise SourceError(
-            f"{name} misses about {missing} slice{'s' * (missing > 1)}: {gaps[wide[0]]:.2f} mm between {a.path.name} and {b.path.name},"
-            f" where {usual:.2f} mm is usual. Get the whole series"
+            f"{name} misses about {missing} slice{'s' * (missing > 1)}: {gaps[wide[0]]:.2f} mm between {a.path.name}"
+            f" and {b.path.name}, where {usual:.2f} mm is usual. Get the whole series"
         )
     expected = np.linspace(0, heights[-1], len(heights))
     off = np.abs(heights - expected)
