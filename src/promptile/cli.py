@@ -19,6 +19,7 @@ from promptile import __version__
 from promptile.errors import PromptileError, UsageError
 
 if TYPE_CHECKING:
+    from promptile.prompts.marks import Kind
     from promptile.run import Run
     from promptile.segment import Progress
     from promptile.sources import Source
@@ -149,7 +150,7 @@ def _segment(options: argparse.Namespace) -> int:
     source = _open(options)
     for path in options.out:
         writers.check(path, source.grid, overwrite=options.overwrite)
-    kind = "points" if options.points else "boxes" if options.boxes else "prompts"
+    kind: Kind = "points" if options.points else "boxes" if options.boxes else "prompts"
     prompts = read_prompts(options.points or options.boxes or options.prompts, source.grid, kind=kind)
     with _progress(options) as progress:
         run = segment(

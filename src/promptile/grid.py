@@ -87,12 +87,8 @@ class Window:
             return other if self.empty else self
         return Window.between(tuple(map(min, self.start, other.start)), tuple(map(max, self.stop, other.stop)))
 
-    def __contains__(self, other: object) -> bool:
-        if not isinstance(other, Window):
-            return NotImplemented
-        return all(
-            a <= c and d <= b for a, b, c, d in zip(self.start, self.stop, other.start, other.stop, strict=True)
-        )
+    def __contains__(self, other: Window) -> bool:
+        return all(a <= c and d <= b for a, b, c, d in zip(self.start, self.stop, other.start, other.stop, strict=True))
 
     def grow(self, margin: int) -> Window:
         """The window with `margin` more samples on every side (fewer where negative)."""
@@ -113,8 +109,7 @@ class Window:
         """Which of the `points` ``(n, ndim)``, in index coordinates, lie on this window's samples."""
         low = np.subtract(self.start, 0.5)
         high = np.subtract(self.stop, 0.5)
-        inside: NDArray[np.bool_] = ((points >= low) & (points < high)).all(axis=-1)
-        return inside
+        return np.asarray(((points >= low) & (points < high)).all(axis=-1), bool)
 
 
 def rescale(points: ArrayLike, factors: Sequence[float]) -> NDArray[np.float64]:
@@ -122,7 +117,7 @@ def rescale(points: ArrayLike, factors: Sequence[float]) -> NDArray[np.float64]:
 
     A coarse sample covers whole fine ones, so edges map to edges: ``-0.5`` stays ``-0.5``.
     """
-    return (np.asarray(points, float) + 0.5) / np.asarray(factors, float) - 0.5
+    return np.asarray((np.asarray(points, float) + 0.5) / np.asarray(factors, float) - 0.5, float)
 
 
 @dataclass(frozen=True)
@@ -169,7 +164,7 @@ class Grid:
 
     @cached_property
     def _inverse(self) -> NDArray[np.float64]:
-        return np.linalg.inv(self.matrix)
+        return np.asarray(np.linalg.inv(self.matrix), float)
 
     @cached_property
     def spacing(self) -> tuple[float, ...]:

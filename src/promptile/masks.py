@@ -109,8 +109,9 @@ class ObjectMask:
             "count": self.count,
             "block": BLOCK[len(self.shape)],
         }
-        named = {"_".join(map(str, start)): bits for start, bits in self.bits.items()}
-        np.savez_compressed(file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **named)
+        arrays: dict[str, Any] = {"_".join(map(str, start)): bits for start, bits in self.bits.items()}
+        arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+        np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, file: BinaryIO) -> ObjectMask:

@@ -113,7 +113,7 @@ class Run:
         cls,
         path: str | os.PathLike[str],
         spec: Mapping[str, Any],
-        prompts: Sequence[Mapping[str, Any]],
+        prompts: Sequence[Mapping[str, Any]] | None,
         *,
         restart: bool,
     ) -> Run:
