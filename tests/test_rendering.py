@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from promptile.errors import UsageError
+from promptile.errors import SourceError, UsageError
 from promptile.grid import Window
 from promptile.rendering import PERCENTILES, Rendering, parse_window
 from promptile.sources.arrays import ArraySource
@@ -83,3 +83,19 @@ def test_windows_by_name_and_by_numbers() -> None:
     for wrong in ("liver", "3", "5,1", "1,2,3"):
         with pytest.raises(UsageError):
             parse_window(wrong)
+
+
+def test_a_place_that_cannot_be_read_does_not_forbid_the_rest(caplog: pytest.LogCaptureFixture) -> None:
+    class Scratched(ArraySource):
+        """Fails in its upper half."""
+
+        def read(self, window, level=0, channels=None):
+            if window.start[0] < 1200:
+                raise SourceError("bad block")
+            return super().read(window, level, channels)
+
+    rendering = Rendering.of(Scratched(noise(2500, 3000)))
+    assert rendering.low[0] == pytest.approx(1000 - 2.05 * 200, abs=20)
+    assert "bad block" in caplog.text
+    with pytest.raises(SourceError, match="bad block"):
+        Rendering.of(Scratched(noise(300, 300)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ OK, ERROR, USAGE, FAILED_OBJECTS, INTERRUPTED = 0, 1, 2, 3, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
     options = _parser().parse_args(argv)
+    logging.basicConfig(format="promptile: %(message)s", level=logging.WARNING)
+    logging.getLogger("promptile").setLevel(logging.ERROR if getattr(options, "quiet", False) else logging.INFO)
     try:
         status: int = options.command(options)
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.errors import UsageError
+from promptile.errors import SourceError, UsageError
 from promptile.grid import Window
 from promptile.sources.protocol import Source
+
+_log = logging.getLogger(__name__)
 
 PRESETS: dict[str, tuple[float, float]] = {
     "soft": (-160.0, 240.0),
@@ -149,14 +152,20 @@ def _range(source: Source, channels: Sequence[int]) -> tuple[tuple[float, ...], 
 
 def _sample(source: Source, channels: Sequence[int]) -> NDArray[Any]:
     """``(c, n)``: valid samples of the whole image, or of windows spread over it at random."""
-    parts, found = [], 0
+    parts: list[NDArray[Any]] = []
+    unreadable: list[SourceError] = []
     for windows in _rounds(source.grid.shape):
         for window in windows:
-            part = source.read(window, 0, channels)[:, source.valid(window, 0)]
-            parts.append(part)
-            found += part.shape[1]
-        if found >= _ENOUGH:
+            try:
+                parts.append(source.read(window, 0, channels)[:, source.valid(window, 0)])
+            except SourceError as error:  # one bad block of a large file must not forbid the rest
+                unreadable.append(error)
+        if sum(part.shape[1] for part in parts) >= _ENOUGH:
             break
+    if unreadable:
+        if not parts:
+            raise unreadable[0]
+        _log.warning("The intensity range leaves out %d places that cannot be read: %s", len(unreadable), unreadable[0])
     return np.concatenate(parts, axis=1)
 
 
