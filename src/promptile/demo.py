@@ -27,7 +27,7 @@ class Task:
 
 TASKS = (
     Task("scene.tif", "scene_boxes.geojson", ("fields.gpkg", "fields.tif")),
-    Task("scene.tif", "scene_points.geojson", ("water.gpkg", "water.tif")),
+    Task("scene.tif", "scene_points.csv", ("water.gpkg", "water.tif")),
     Task("volume.nii.gz", "volume_points.mrk.json", ("organs.nii.gz",), "soft"),
 )
 
