@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,3 +20,41 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+WINDOW_LIBRARIES = (
+    "libEGL.so.1", "libGL.so.1", "libxkbcommon-x11.so.0", "libxcb-cursor.so.0", "libxcb-icccm.so.4",
+    "libxcb-keysyms.so.1", "libxcb-shape.so.0", "libdbus-1.so.3",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip window tests visibly where no window can be opened: Qt would end the whole process."""
+    windows = [item for item in items if item.get_closest_marker("window")]
+    reason = _no_window() if windows else ""
+    for item in windows:
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _no_window() -> str:
+    """Why no window can be opened here; empty if one can."""
+    if importlib.util.find_spec("napari") is None or importlib.util.find_spec("PyQt6") is None:
+        return "no window: napari or PyQt6 is not installed"
+    if not sys.platform.startswith("linux"):
+        return ""
+    missing = [library for library in WINDOW_LIBRARIES if not _loads(library)]
+    if missing:
+        return f"no window: {', '.join(missing)} not found"
+    shown = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not shown or os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
+        return "no window: no screen, run the tests under xvfb-run with QT_QPA_PLATFORM=xcb"
+    return ""
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

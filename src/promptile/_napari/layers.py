@@ -38,7 +38,7 @@ _POSITIVE, _NEGATIVE, _BOX = "#2ecc40", "#ff4136", "#ffdc00"
 def image_layers(source: Source, path: str, placement: Placement) -> list[LayerTuple]:
     """An image's layers: one in colour where the file names red, green and blue, one in grey per other channel.
 
-    Only the first one is visible. Nothing is read but what the intensity range is computed from.
+    Only the last one, which lies on top, is visible. Nothing is read but what the intensity range is computed from.
     """
     if len(source.channels) > MOST_LAYERS:
         return [_slider_layer(source, path, placement)]
@@ -46,7 +46,7 @@ def image_layers(source: Source, path: str, placement: Placement) -> list[LayerT
     colours = [names.index(c) for c in _RGB] if source.grid.ndim == 2 and set(_RGB) <= set(names) else []
     greys = [i for i, name in enumerate(names) if i not in colours and name != "alpha"]
     layers = [_colour_layer(source, path, placement, colours)] if colours else []
-    if not greys and colours:
+    if colours and not greys:
         return layers
     rendering = Rendering.of(source, channels=greys)
     for channel, low, high in zip(greys, rendering.low, rendering.high, strict=True):
@@ -57,7 +57,7 @@ def image_layers(source: Source, path: str, placement: Placement) -> list[LayerT
         }
         pyramid = _pyramid(source, source.dtype, partial(_read_channel, source, channel))
         layers.append((pyramid, attributes | _place(placement, path), "image"))
-    return layers
+    return layers[::-1]
 
 
 def labels_layer(run: Run, placement: Placement) -> LayerTuple:

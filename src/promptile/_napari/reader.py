@@ -6,6 +6,7 @@ Errors are raised, and napari shows their text: a file of ours that cannot be op
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ SUFFIXES = (
 """Files that are ours; `napari.yaml` lists the same."""
 
 _ZARR = ("zarr.json", ".zarray", ".zgroup")
+_LOOKED_AT = 2000  # files of a folder, and of the folders in it, until it is taken for one without DICOM
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[..., list[LayerTuple]] | None:
@@ -86,7 +88,8 @@ def _listed(path: str | Sequence[str]) -> list[str]:
 
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
-        return any((path / name).is_file() for name in _ZARR) or any(map(_is_dicom, path.iterdir()))
+        inside = islice(chain(path.iterdir(), path.glob("*/*")), _LOOKED_AT)
+        return any((path / name).is_file() for name in _ZARR) or any(map(_is_dicom, inside))
     return path.name.lower().endswith(SUFFIXES)
 
 

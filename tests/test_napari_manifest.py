@@ -1,0 +1,54 @@
+"""The plugin's manifest: what napari learns of us before it imports anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+
+pytest.importorskip("npe2")
+
+from npe2 import PluginManifest
+
+
+@pytest.fixture(scope="module")
+def manifest() -> PluginManifest:
+    return PluginManifest.from_file(ROOT / "napari.yaml")
+
+
+def test_installed_manifest_is_the_repository_one(manifest):
+    installed = PluginManifest.from_distribution("promptile")
+    assert installed.contributions == manifest.contributions, (
+        "napari.yaml changed since the last install: run `pip install -e .`"
+    )
+
+
+def test_names(manifest):
+    assert (manifest.name, manifest.display_name) == ("promptile", "Promptile")
+    assert set(manifest.categories) == {"Segmentation", "Annotation", "IO"}
+    assert all(command.id.startswith("promptile.") for command in manifest.contributions.commands)
+
+
+def test_every_command_is_used_and_can_be_imported(manifest):
+    pytest.importorskip("napari")
+    manifest.validate_imports()
+    contributions = manifest.contributions
+    used = {c.command for c in [*contributions.readers, *contributions.sample_data]}
+    assert used == {c.id for c in contributions.commands}
+
+
+def test_patterns_are_those_that_the_reader_takes(manifest):
+    pytest.importorskip("napari")
+    from promptile._napari.reader import SUFFIXES
+
+    (reader,) = manifest.contributions.readers
+    assert reader.accepts_directories
+    assert [pattern.removeprefix("*") for pattern in reader.filename_patterns] == list(SUFFIXES)
+
+
+def test_npe2_validates_it():
+    command = [sys.executable, "-m", "npe2", "validate", str(ROOT / "napari.yaml")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
