@@ -56,8 +56,8 @@ def open_source(
         _only_for(image, time=time, series=series)
         return _opener("arrays", "ArraySource")(image, grid, channel_axis=channel_axis)
     if not isinstance(image, str | Path):
-        if isinstance(image, Source):
-            return image
+        if callable(getattr(image, "read", None)) and callable(getattr(image, "valid", None)):
+            return image  # `isinstance` with a protocol would compute every property, the identity among them
         raise UsageError(f"An image is a path, a NumPy array or a Source, not {type(image).__name__}")
     _only_for(image, grid=grid, channel_axis=channel_axis)
     return _open_path(Path(image).expanduser(), time, series)

@@ -117,8 +117,10 @@ class ImageSource:
         if level == 0:
             return self._valid(self._resolutions[0], window)
         factors = self.levels[level]
-        out = np.empty(window.shape, bool)
         resolution = self._nearest(factors)
+        if resolution.ratio == factors:
+            return self._valid(resolution, window)
+        out = np.empty(window.shape, bool)
         for piece in pieces(window, factors, resolution):
             means = Means(piece, factors, resolution)
             out[piece.within(window).slices] = means.any(self._valid(resolution, means.fine))
@@ -128,6 +130,8 @@ class ImageSource:
         """Block means, piece by piece and few channels at a time: memory stays bounded."""
         factors = self.levels[level]
         resolution = self._nearest(factors)
+        if resolution.ratio == factors:  # the file holds this level
+            return resolution.samples(window, channels)
         out = np.empty((len(channels), *window.shape), self.dtype)
         for piece in pieces(window, factors, resolution):
             means = Means(piece, factors, resolution)

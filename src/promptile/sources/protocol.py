@@ -63,5 +63,8 @@ class Source(Protocol):
         ...
 
     def valid(self, window: Window, level: int = 0) -> NDArray[np.bool_]:
-        """``window.shape``: False where the image has no data (nodata, mask band, alpha 0, NaN)."""
+        """``window.shape``: False where the image has no data (nodata, mask band, alpha 0, NaN).
+
+        A sample with data in at least one channel is valid, and a coarse one if any fine one in it is.
+        """
         ...
