@@ -1,0 +1,1 @@
+"""`basin` for volumes: many cheap hypotheses about the object, ranked, refined and blended."""

@@ -1,0 +1,101 @@
+"""Many cheap guesses at an object, each a mask on a scene's cells."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from promptile.models.basin.solid.cut import Effort, soft_cut
+from promptile.models.basin.solid.masks import dilated, eroded
+from promptile.models.basin.solid.scene import Scene
+from promptile.models.basin.solid.supports import Support
+from promptile.models.basin.solid.workgrid import Field, Mask
+
+PRIORS = (1.5, 4.0)
+"""Log odds in the centre of the ellipsoid, for the soft cuts."""
+TRUSTS = (0.05, 0.2)
+"""How much the soft cuts heed a cell's belief against its links."""
+CUT_EFFORT = Effort(rounds=5, sweeps=12)
+QUANTILES = (0.0, 0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.85, 0.92, 0.97, 1.0)
+"""Of the tones in the bounds: the ends of the intensity intervals."""
+SEEDS = (0.2, 0.4, 0.6)
+"""Radii of the watersheds' inner markers."""
+_EDGE_LEVELS = 250
+
+
+def hypotheses(scene: Scene, support: Support, click: NDArray[np.intp] | None = None) -> list[Mask]:
+    """All guesses inside the allowed cells; empty ones and doubles are left out.
+
+    Parameters
+    ----------
+    scene : Scene
+    support : Support
+    click : ndarray of int, shape (3,), optional
+        A cell of the object, where there is no box: intervals hold its tone, components hold it.
+    """
+    rho = support.radius(scene.grid.centres)
+    guesses = itertools.chain(
+        [rho <= max(1.0, float(rho.min()))],
+        _cuts(scene, rho),
+        _watersheds(scene, rho),
+        _intervals(scene, rho, click),
+    )
+    found: dict[bytes, Mask] = {}
+    for guess in guesses:
+        mask = guess & scene.allowed
+        if mask.any():
+            found.setdefault(np.packbits(mask).tobytes(), mask)
+    return list(found.values())
+
+
+def _cuts(scene: Scene, rho: Field) -> Iterator[Mask]:
+    for strength, trust in itertools.product(PRIORS, TRUSTS):
+        prior = (strength * (1 - rho)).astype(np.float32)
+        yield soft_cut(scene, (rho < 1).astype(np.float32), prior, trust, CUT_EFFORT) > 0.5
+
+
+def _watersheds(scene: Scene, rho: Field) -> Iterator[Mask]:
+    edges = (ndimage.gaussian_filter(scene.contrast.max(axis=0), 0.7) * _EDGE_LEVELS).astype(np.uint8)
+    for seed in SEEDS:
+        markers = np.where(scene.allowed, 0, 2).astype(np.int8)
+        markers[(rho <= max(seed, float(rho.min()))) & scene.allowed] = 1
+        yield ndimage.watershed_ift(edges, markers) == 1
+
+
+def _intervals(scene: Scene, rho: Field, click: NDArray[np.intp] | None) -> Iterator[Mask]:
+    """Components of the cells whose tone lies in an interval; also of their erosions, to open thin bridges."""
+    if not scene.allowed.any():
+        return
+    weight = np.where(scene.allowed, np.exp(-(rho**2)), 0).astype(np.float32)
+    for tone in (scene.tone, scene.smooth):
+        levels = np.quantile(tone[scene.allowed], QUANTILES)
+        levels[0], levels[-1] = -np.inf, np.inf
+        for low, high in itertools.combinations(levels, 2):
+            everything = np.isinf(low) and np.isinf(high)
+            if everything or (click is not None and not low <= tone[tuple(click)] < high):
+                continue
+            between = (tone >= low) & (tone < high) & scene.allowed
+            yield from _components(between, weight, click)
+            if tone is scene.smooth:
+                for piece in _components(eroded(between), weight, click):
+                    yield dilated(piece) & between
+
+
+def _components(mask: Mask, weight: Field, click: NDArray[np.intp] | None) -> Iterator[Mask]:
+    """The component at the click; without one the most central component and the one with the largest bounds."""
+    pieces, count = ndimage.label(mask)
+    if count == 0:
+        return
+    if click is not None:
+        chosen = {int(pieces[tuple(click)])} - {0}
+    else:
+        held = np.bincount(pieces.ravel(), weight.ravel())
+        held[0] = 0
+        sizes = [np.prod([s.stop - s.start for s in span]) for span in ndimage.find_objects(pieces)]
+        chosen = {int(np.argmax(held)), int(np.argmax(sizes)) + 1}
+    for piece in sorted(chosen):
+        yield pieces == piece

@@ -1,0 +1,98 @@
+"""The 3D half of `basin` as a model: which way a prompt goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptile.models.basin.solid.candidates import Candidate, Clicks, candidates, fine
+from promptile.models.basin.solid.corrections import corrected
+from promptile.models.basin.solid.ranking import BOX, CLICK, FLAT_BOX
+from promptile.models.basin.solid.supports import supports_of_box, supports_of_click
+from promptile.models.basin.solid.workgrid import Field
+from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
+
+LIMIT = 0.01
+"""Fields end here and at one minus this, so that logits stay finite."""
+OTHER_SIZE = 1.5
+"""Ratio of volumes from which a candidate is a part or a larger whole."""
+
+
+class Solid:
+    """Segments volumes without weights: hypotheses, ranking, refinement, and local corrections."""
+
+    def __init__(self) -> None:
+        self.card = ModelCard(
+            name="basin",
+            family="basin",
+            abilities=frozenset({"points", "box", "mask"}),
+            ndim=3,
+            licence="BSD-3-Clause",
+            digest="basin-solid-1",
+        )
+
+    def embed(self, views: Sequence[View]) -> list[Embedding]:
+        return [Embedding(v, self.card.digest, v.samples.nbytes + v.valid.nbytes) for v in views]
+
+    def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
+        view: View = embedding.content
+        samples = view.samples[0] if len(view.samples) == 1 else view.samples.mean(axis=0)
+        samples = np.asarray(samples, np.float32)
+        if prompt.mask is not None and (prompt.mask > 0).any():
+            return _corrected(samples, view, prompt)
+        return _found(samples, view, prompt)
+
+
+def _found(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
+    """Answers from a box or clicks alone."""
+    clicks = Clicks(prompt.points, prompt.labels)
+    if prompt.box is not None:
+        supports = supports_of_box(prompt.box, view.spacing)
+        ranking = FLAT_BOX if supports[0].flat is not None else BOX
+    else:
+        supports = supports_of_click(prompt.points[prompt.labels][0], view.shape, view.spacing)
+        ranking = CLICK
+    found = candidates(samples, view.valid, view.spacing, supports, clicks, ranking)
+    if not found:
+        return Masks(_logit(np.zeros((1, *view.shape), np.float32)), np.zeros(1))
+    chosen = [fine(c, samples, view.valid, view.spacing) for c in _various(found)]
+    fields = []
+    for candidate in chosen:
+        field = np.zeros(view.shape, np.float32)
+        field[candidate.scene.grid.window.slices] = candidate.scene.grid.spread(candidate.field)
+        fields.append(_obeying(field, samples, view, prompt))
+    scores = np.array([ranking.dice(c.score) for c in chosen])
+    return Masks(_logit(np.stack(fields)), np.minimum.accumulate(scores))
+
+
+def _various(found: list[Candidate]) -> list[Candidate]:
+    """The best candidate, and the best ones that are a clearly smaller part and a clearly larger whole."""
+    chosen = found[:1]
+    volume = found[0].volume
+    chosen += [c for c in found if c.volume < volume / OTHER_SIZE][:1]
+    chosen += [c for c in found if c.volume > volume * OTHER_SIZE][:1]
+    return sorted(chosen, key=lambda c: -c.score)
+
+
+def _corrected(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
+    """An earlier answer after the clicks that it does not agree with."""
+    mask = prompt.mask if prompt.mask is not None else np.zeros(view.shape, np.float32)
+    field = np.where(view.valid, 1 / (1 + np.exp(-mask)), 0).astype(np.float32)
+    return Masks(_logit(_obeying(field, samples, view, prompt))[None], np.array([0.7]))
+
+
+def _obeying(field: Field, samples: Field, view: View, prompt: WindowPrompt) -> Field:
+    """The field, corrected by each click that it contradicts."""
+    for point, label in zip(prompt.points, prompt.labels, strict=True):
+        at = tuple(np.clip(np.rint(point).astype(int), 0, np.subtract(view.shape, 1)))
+        if (field[at] > 0.5) != label:
+            field = corrected(field, samples, view.valid, view.spacing, (point, bool(label)))
+    return np.where(view.valid, field, 0)
+
+
+def _logit(field: NDArray[np.float32]) -> NDArray[np.float32]:
+    clipped = np.clip(field, LIMIT, 1 - LIMIT)
+    logits: NDArray[np.float32] = np.log(clipped / (1 - clipped)).astype(np.float32)
+    return logits

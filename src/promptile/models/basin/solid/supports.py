@@ -1,0 +1,145 @@
+"""Ellipsoids: the one shape that a box, a box in a slice, or a click at some scale stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptile.grid import Window
+from promptile.models.basin.solid.workgrid import Field, Mask
+
+Axes = Sequence[NDArray[np.float64]]
+"""Per axis the index coordinates of cells."""
+
+MARGIN = 0.2
+"""What is seen around the bounds, as a part of their size."""
+LEAST_MARGIN = 3  # samples
+FLAT_HEIGHTS = (0.5, 0.9, 1.5)
+"""Heights of the objects that a flat box may stand for, as parts of the mean of its sides."""
+FLAT_REACH = (1.3, 1.1)
+"""How far an object may go beyond a flat box's ellipsoid: along the flat axis, and beside it."""
+CLICK_REACH = 1.6
+"""How far an object may go beyond a click's sphere."""
+CLICK_SCALES = 1.6
+"""Ratio of one sphere to the next smaller one."""
+SMALLEST_CLICK = 2.5  # samples of the coarsest axis: the radius of the smallest sphere
+MOST_SCALES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """Where an object is thought to be.
+
+    ::
+
+        +--------------------+   bounds: nothing of the object lies outside
+        |     .-''''-.       |
+        |   (  centre  )     |   ellipsoid: radius 1
+        |     '-....-'       |
+        +--------------------+
+    """
+
+    centre: NDArray[np.float64]
+    """``(3,)`` in the view's index coordinates."""
+    radii: NDArray[np.float64]
+    """``(3,)`` in samples of the view."""
+    bounds: NDArray[np.float64]
+    """``(2, 3)`` on sample edges."""
+    frame: NDArray[np.float64] | None
+    """``(2, 3)``: the user's box, whose sides the object touches."""
+    flat: int | None = None
+    """The axis along which the frame is only one slice of the object."""
+
+    def radius(self, at: Axes) -> Field:
+        """Distance from the centre at the given coordinates, 1 on the ellipsoid."""
+        squares = [((c - m) / r) ** 2 for c, m, r in zip(at, self.centre, self.radii, strict=True)]
+        z, y, x = (s.astype(np.float32) for s in squares)
+        rho: Field = np.sqrt(z[:, None, None] + y[:, None] + x)
+        return rho
+
+    def allows(self, at: Axes) -> Mask:
+        """Where the object may be: inside the bounds, and inside a flat frame in its slice."""
+        allowed = _inside(at, self.bounds)
+        if self.flat is not None and self.frame is not None:
+            allowed &= self.framed(at) | ~self._slab(at)
+        return allowed
+
+    def framed(self, at: Axes) -> Mask:
+        """The cells in the user's box; at least one along the flat axis."""
+        if self.frame is None:
+            return np.zeros([len(c) for c in at], bool)
+        if self.flat is None:
+            return _inside(at, self.frame)
+        return _inside(at, self.bounds_of_frame()) & self._slab(at)
+
+    def bounds_of_frame(self) -> NDArray[np.float64]:
+        """The frame, without limits along its flat axis."""
+        assert self.frame is not None
+        frame = self.frame.copy()
+        if self.flat is not None:
+            frame[:, self.flat] = self.bounds[:, self.flat]
+        return frame
+
+    def _slab(self, at: Axes) -> Mask:
+        """The layer of cells that holds the flat frame."""
+        assert self.flat is not None
+        along = at[self.flat]
+        slab = np.zeros([len(c) for c in at], bool)
+        index = int(np.argmin(np.abs(along - self.centre[self.flat])))
+        slab.swapaxes(0, self.flat)[index] = True
+        return slab
+
+    def window(self, shape: Sequence[int]) -> Window:
+        """The bounds with a margin inside a view of `shape`; never empty."""
+        around = np.maximum((self.bounds[1] - self.bounds[0]) * MARGIN, LEAST_MARGIN)
+        low = np.clip(np.floor(self.bounds[0] - around + 0.5), 0, np.subtract(shape, 1)).astype(int)
+        high = np.clip(np.ceil(self.bounds[1] + around + 0.5), low + 1, shape).astype(int)
+        return Window.between(low, high)
+
+
+def supports_of_box(box: NDArray[np.float64], spacing: Sequence[float]) -> list[Support]:
+    """One support for a box; one for each likely height of a box in a single slice."""
+    sides = box[1] - box[0]
+    centre, radii = box.mean(axis=0), np.maximum(sides / 2, 0.5)
+    thin = [axis for axis in range(3) if sides[axis] <= 1]
+    if len(thin) != 1:
+        return [Support(centre, radii, box, box)]
+    axis = thin[0]
+    side = np.delete(sides * spacing, axis).mean()
+    found = []
+    for height in FLAT_HEIGHTS:
+        tall = radii.copy()
+        tall[axis] = max(height * side / spacing[axis] / 2, 1.0)
+        reach = np.full(3, FLAT_REACH[1])
+        reach[axis] = FLAT_REACH[0]
+        found.append(Support(centre, tall, np.stack([centre - tall * reach, centre + tall * reach]), box, axis))
+    return found
+
+
+def supports_of_click(point: NDArray[np.float64], shape: Sequence[int], spacing: Sequence[float]) -> list[Support]:
+    """Spheres around a click, from a few samples to half of the view."""
+    radius = SMALLEST_CLICK * float(np.median(spacing))
+    largest = max(max(np.multiply(shape, spacing)) / 2, radius)
+    found: list[Support] = []
+    while len(found) < MOST_SCALES and (not found or radius <= largest):
+        radii = np.maximum(radius / np.asarray(spacing), 0.75)
+        bounds = np.stack([point - CLICK_REACH * radii, point + CLICK_REACH * radii])
+        found.append(Support(point, radii, bounds, None))
+        radius *= CLICK_SCALES
+    return found
+
+
+def _inside(at: Axes, box: NDArray[np.float64]) -> Mask:
+    """The cells whose centres lie in a box; the nearest ones where it is thinner than a cell."""
+    sides = []
+    for coordinates, low, high in zip(at, *box, strict=True):
+        inside = (coordinates > low) & (coordinates < high)
+        if not inside.any() and len(coordinates):
+            inside[np.argmin(np.abs(coordinates - (low + high) / 2))] = True
+        sides.append(inside)
+    z, y, x = sides
+    held: Mask = z[:, None, None] & y[:, None] & x
+    return held
