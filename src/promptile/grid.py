@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 PIXELS = "pixels"
-"""The space of an image without georeference: world coordinates are ``(x, y[, z])`` in samples."""
+"""The space of an image without a coordinate system: world is ``(x, y[, z])`` in samples, or as its transform says."""
 
 LPS = "LPS"
 """The space of medical images: millimetres to the patient's Left, Posterior and Superior (DICOM, ITK)."""
