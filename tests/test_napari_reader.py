@@ -308,6 +308,7 @@ def test_prompts_lie_on_the_image(tmp_path):
     boxes = Layer.create(*boxes_layer(prompts, "boxes", placement))
     image = Layer.create(np.zeros((30, 40)), placement.attributes)
     assert points.features["label"].tolist() == [1, 0]
+    assert [str(symbol) for symbol in points.symbol] == ["disc", "x"]
     for layer in (points, boxes):
         np.testing.assert_allclose(layer.data_to_world((3, 4)), image.data_to_world((3, 4)))
     np.testing.assert_array_equal(boxes.data[0][[0, 2]], [(1.5, 2.5), (9.5, 19.5)])

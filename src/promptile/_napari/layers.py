@@ -73,21 +73,23 @@ def labels_layer(run: Run, placement: Placement) -> LayerTuple:
 
 
 def points_layer(prompts: Prompts, name: str, placement: Placement) -> LayerTuple:
-    """All points of the prompts: green on the object, red beside it."""
+    """All points of the prompts: green discs on the object; red crosses, above them, beside it."""
     shape = placement.grid.shape
-    points = np.concatenate([p.points.reshape(-1, len(shape)) for p in prompts.objects])
-    labels = np.concatenate([p.labels for p in prompts.objects])
-    owners = [p for p in prompts.objects for _ in p.labels]
+    marks = [(point, label, p) for p in prompts.objects for point, label in zip(p.points, p.labels, strict=True)]
+    marks.sort(key=lambda mark: not mark[1])
+    labels = [bool(label) for _, label, _ in marks]
     attributes = {
         "name": name,
         "features": {
-            "object": [p.id for p in owners],
-            "label": labels.astype(int),
-            "category": [p.category for p in owners],
+            "object": [p.id for _, _, p in marks],
+            "label": [int(label) for label in labels],
+            "category": [p.category for _, _, p in marks],
         },
         "face_color": [_POSITIVE if label else _NEGATIVE for label in labels],
+        "symbol": ["disc" if label else "x" for label in labels],
         "size": max(shape) / _MARKS,
     }
+    points = np.reshape([point for point, _, _ in marks], (-1, len(shape)))
     return points, attributes | _place(placement), "points"
 
 
@@ -100,7 +102,7 @@ def boxes_layer(prompts: Prompts, name: str, placement: Placement) -> LayerTuple
         "features": {"object": [p.id for p in boxed], "category": [p.category for p in boxed]},
         "edge_color": _BOX,
         "face_color": "transparent",
-        "edge_width": max(placement.grid.shape) / _MARKS / 8,
+        "edge_width": max(placement.grid.shape) / _MARKS / 4,
     }
     return [_corners(p.box) for p in boxed if p.box is not None], attributes | _place(placement), "shapes"
 

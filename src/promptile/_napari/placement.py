@@ -97,7 +97,7 @@ class Placement:
         matrix[:-1] = matrix[-2::-1]
         if is_map(self.grid.space):
             matrix[-3] *= -1
-        return matrix
+        return matrix + 0.0  # no -0.0
 
     @cached_property
     def _axes(self) -> NDArray[np.intp]:

@@ -15,7 +15,7 @@ def scene() -> list[LayerTuple]:
     path = sample("scene.tif")
     placement = Placement.among(shown_layers(), open_source(path).grid)
     boxes = read_prompts(sample("scene_boxes.geojson"), placement.grid)
-    points = read_prompts(sample("scene_points.geojson"), placement.grid)
+    points = read_prompts(sample("scene_points.csv"), placement.grid)
     return [
         *read_image(path),
         boxes_layer(boxes, "scene boxes", placement),
