@@ -29,6 +29,7 @@ from promptile._napari.placement import KEY, Placement
 from promptile.errors import PromptileError, SourceError
 from promptile.grid import LPS, Grid, Window
 from promptile.prompts import Prompts
+from promptile.samples import sample
 from promptile.segment import segment
 from promptile.sources import open_source
 from promptile.sources.image import ImageSource
@@ -354,8 +355,6 @@ def viewer(make_napari_viewer, npe2pm):
 
 @pytest.mark.window
 def test_samples_in_a_window(viewer):
-    from promptile.samples import sample
-
     viewer.open_sample("promptile", "scene")
     assert {type(layer).__name__ for layer in viewer.layers} == {"Image", "Shapes", "Points"}
     grid = open_source(sample("scene.tif")).grid

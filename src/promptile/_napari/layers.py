@@ -86,6 +86,7 @@ def points_layer(prompts: Prompts, name: str, placement: Placement) -> LayerTupl
             "category": [p.category for _, _, p in marks],
         },
         "face_color": [_POSITIVE if label else _NEGATIVE for label in labels],
+        "border_color": "white",
         "symbol": ["disc" if label else "x" for label in labels],
         "size": max(shape) / _MARKS,
     }
