@@ -31,7 +31,7 @@ _WHOLE = {2: 2**20, 3: 2**24}
 """Samples of the coarsest level by number of dimensions: napari reads it as a whole, for thumbnails and in 3D."""
 
 _RGB = ("red", "green", "blue")
-_MARKS = 80  # a point's diameter is this fraction of the image's longest side
+_MARKS = 50  # a point's diameter is this fraction of the image's longest side
 _POSITIVE, _NEGATIVE, _BOX = "#2ecc40", "#ff4136", "#ffdc00"
 
 
@@ -103,7 +103,7 @@ def boxes_layer(prompts: Prompts, name: str, placement: Placement) -> LayerTuple
         "features": {"object": [p.id for p in boxed], "category": [p.category for p in boxed]},
         "edge_color": _BOX,
         "face_color": "transparent",
-        "edge_width": max(placement.grid.shape) / _MARKS / 4,
+        "edge_width": max(placement.grid.shape) / _MARKS / 6,
     }
     return [_corners(p.box) for p in boxed if p.box is not None], attributes | _place(placement), "shapes"
 
