@@ -357,6 +357,98 @@ def test_what_a_table_lacks_is_named(tmp_path: Path, text: str, message: str) ->
         table(tmp_path / "p.csv", text, fine)
 
 
+# ---------------------------------------------------------------- 3D Slicer
+
+
+def markups(path: Path, *listed: Any) -> Path:
+    path.write_text(json.dumps({"@schema": "https://x/markups-schema-v1.0.3.json#", "markups": list(listed)}))
+    return path
+
+
+def click(index: tuple[float, float, float], sign: tuple[int, int, int] = (1, 1, 1), **members: Any) -> dict[str, Any]:
+    position = (VOLUME.to_world(index) * sign).tolist()
+    return {"label": "F-1", "description": "", "position": position, "positionStatus": "defined", **members}
+
+
+@pytest.mark.parametrize(
+    ("system", "sign"), [("LPS", (1, 1, 1)), ("1", (1, 1, 1)), ("RAS", (-1, -1, 1)), ("0", (-1, -1, 1))]
+)
+def test_slicer_points_in_both_coordinate_systems(tmp_path: Path, system: str, sign: Any) -> None:
+    points = [
+        click((4, 5, 6), sign, description="liver"),
+        click((7, 8, 9), sign, description="-liver"),
+        click((1, 2, 3), sign),
+        click((3, 2, 1), sign, label="negative"),
+        click((9, 9, 9), sign, positionStatus="undefined"),
+        click((2, 2, 2), sign, description="7"),
+    ]
+    path = markups(tmp_path / "p.mrk.json", {"type": "Fiducial", "coordinateSystem": system, "controlPoints": points})
+    liver, own, seven = Prompts.read(path, grid=VOLUME)
+    assert [(p.id, p.name, p.category) for p in (liver, own, seven)] == [
+        (1, "liver", "liver"),
+        (2, "", ""),
+        (7, "", ""),
+    ]
+    np.testing.assert_allclose(liver.points, [(4, 5, 6), (7, 8, 9), (3, 2, 1)], atol=1e-9)
+    assert liver.labels.tolist() == [True, False, False]
+    assert own.labels.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("system", "sign"), [("LPS", (1, 1, 1)), ("RAS", (-1, -1, 1))])
+def test_a_turned_slicer_roi_becomes_the_bounds_of_its_corners(tmp_path: Path, system: str, sign: Any) -> None:
+    """An ROI along the volume's own axes, which are oblique in the world, around the samples 4..7, 5..11, 6..19."""
+    low, high = np.array((3.5, 4.5, 5.5)), np.array((7.5, 11.5, 19.5))
+    plain = Grid.of((20, 30, 40), [[0, -0.6, 0.8, 9], [0, 0.8, 0.6, 30], [3, 0, 0, 700], [0, 0, 0, 1]], LPS)
+    axes = plain.matrix[:3, 2::-1] / np.array(plain.spacing[::-1])  # columns x, y, z
+    roi = {
+        "type": "ROI",
+        "coordinateSystem": system,
+        "center": (plain.to_world((low + high) / 2) * sign).tolist(),
+        "size": ((high - low) * plain.spacing)[::-1].tolist(),
+        "orientation": (axes * np.array(sign)[:, None]).ravel().tolist(),
+        "controlPoints": [{"label": "R-1", "description": "spleen", "position": [0, 0, 0]}],
+    }
+    (prompt,) = Prompts.read(markups(tmp_path / "p.mrk.json", roi), grid=plain, kind="boxes")
+    assert prompt.name == "spleen"
+    np.testing.assert_allclose(prompt.box, [low, high], atol=1e-9)
+
+
+def test_slicer_units_and_names_of_old_and_new_versions(tmp_path: Path) -> None:
+    point = click((4, 5, 6))
+    point["position"] = (np.array(point["position"]) * 1000).tolist()
+    markup = {"type": "Fiducial", "coordinateUnits": ["um", "UCUM", "micrometer"], "controlPoints": [point]}
+    (prompt,) = Prompts.read(markups(tmp_path / "p.json", markup), grid=VOLUME)
+    np.testing.assert_allclose(prompt.points, [(4, 5, 6)])
+
+
+@pytest.mark.parametrize(
+    ("markup", "message"),
+    [
+        ({"type": "Line"}, "markup 1 is a Line: prompts are point lists"),
+        ({"type": "Fiducial"}, "no prompts in it"),
+        ({"type": "Fiducial", "coordinateSystem": "scanner"}, "coordinateSystem is 'SCANNER', needed is LPS or RAS"),
+        ({"type": "Fiducial", "coordinateUnits": "inch"}, "coordinateUnits is 'inch'"),
+        ({"type": "Fiducial", "controlPoints": [{"position": [1, 2]}]}, r"point 1 has the position \[1, 2\], needed"),
+        ({"type": "Fiducial", "controlPoints": [3]}, "point 1 is 3"),
+        ({"type": "ROI", "center": [1, 2, 3], "size": [1, 0, 1]}, "size .*above 0"),
+        ({"type": "ROI", "center": [1, 2, 3]}, "the ROI has the size None"),
+        ({"type": "ROI", "center": [1, 2, 3], "size": [1, 1, 1], "orientation": [1, 2]}, "markup 1: "),
+        ("nonsense", "no list of `markups`"),
+    ],
+)
+def test_what_slicer_markups_lack_is_named(tmp_path: Path, markup: Any, message: str) -> None:
+    with pytest.raises(PromptError, match=r"^p\.mrk\.json: .*" + message):
+        Prompts.read(markups(tmp_path / "p.mrk.json", markup), grid=VOLUME)
+
+
+def test_slicer_markups_need_a_volume_and_json(tmp_path: Path) -> None:
+    with pytest.raises(PromptError, match="no medical volume"):
+        Prompts.read(markups(tmp_path / "p.mrk.json", {"type": "Fiducial"}), grid=UTM)
+    (tmp_path / "q.mrk.json").write_text("{nonsense")
+    with pytest.raises(PromptError, match="no JSON"):
+        Prompts.read(tmp_path / "q.mrk.json", grid=VOLUME)
+
+
 # ---------------------------------------------------------------- regions against rasterio and numpy
 
 windows = st.tuples(st.integers(-40, 60), st.integers(-40, 60), st.integers(1, 50), st.integers(1, 50))

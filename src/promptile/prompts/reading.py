@@ -7,7 +7,8 @@ from pathlib import Path
 
 from promptile.errors import PromptError
 from promptile.grid import Grid
-from promptile.prompts.marks import Kind, assemble, of_kind
+from promptile.prompts.marks import Kind, Mark, assemble, of_kind
+from promptile.prompts.slicer import is_markups, read_markups
 from promptile.prompts.tables import TABLES, read_table
 from promptile.prompts.types import Prompts
 from promptile.prompts.vector_files import read_vectors
@@ -46,9 +47,17 @@ def read_prompts(
     try:
         if file.is_file() and not file.stat().st_size:
             raise PromptError("the file is empty (0 bytes)")
-        marks = read_table(file, grid) if file.suffix.lower() in TABLES else read_vectors(file, grid, layer)
+        marks = _read(file, grid, layer)
         if not marks:
             raise PromptError("there are no prompts in it")
         return assemble(of_kind(marks, kind))
     except PromptError as error:
         raise PromptError(f"{file.name}: {error}") from error.__cause__
+
+
+def _read(file: Path, grid: Grid, layer: str | None) -> list[Mark]:
+    if file.suffix.lower() in TABLES:
+        return read_table(file, grid)
+    if is_markups(file):
+        return read_markups(file, grid)
+    return read_vectors(file, grid, layer)
