@@ -7,6 +7,10 @@ from promptile.models.protocols import Promptable
 
 def load(ndim: int) -> Promptable:
     """The model for images (`ndim` 2) or volumes (3)."""
-    from promptile.models.basin.watershed import Watershed
+    if ndim == 2:
+        from promptile.models.basin.plane.model import Plane
 
-    return Watershed(ndim)
+        return Plane()
+    from promptile.models.basin.solid.model import Solid
+
+    return Solid()

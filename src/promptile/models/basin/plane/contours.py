@@ -1,0 +1,190 @@
+"""Closed contours around a click, in log-polar coordinates: one radius per ray, found by dynamic programming."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from promptile.models.basin.plane.colours import Palette, lab
+from promptile.models.basin.plane.features import BLUR, COLOURS
+from promptile.models.basin.plane.frame import Frame
+from promptile.models.basin.plane.sight import Sight
+
+RAYS = 64
+STEPS = 60
+NEAREST, GROWTH = 2.0, 1.09
+"""Radii in samples: 2 × 1.09 ** k, to 323."""
+STARTS = np.linspace(3, 55, 20)
+"""Steps at which searches start: the scales of objects."""
+STEEPEST = 3
+"""Steps by which neighbouring rays may differ."""
+BEND = 0.06
+"""Cost of a squared step between neighbouring rays, in units of one perfect edge."""
+RING = 6
+"""Steps outside of a contour that tell the colours around it."""
+PRECISION = 3.0
+"""Cells of a frame."""
+COLOUR_PULL = 0.2
+"""Weight of the colours against the edge."""
+SCALE_PULL = 0.004
+"""Cost of a squared step away from the scale of a search."""
+
+
+@dataclass(frozen=True, eq=False)
+class Polar:
+    """What lies around a click."""
+
+    centre: NDArray[np.float64]
+    colours: NDArray[np.float32]
+    """``(c, RAYS, STEPS)``"""
+    known: NDArray[np.bool_]
+    """``(RAYS, STEPS)``"""
+    palette: Palette
+    edges: NDArray[np.float32]
+    """``(RAYS, STEPS)``: 0 to 1, how much looks like an edge that turns about the click, between k and k + 1."""
+
+
+def radii() -> NDArray[np.float64]:
+    """``(STEPS,)``: in samples."""
+    return NEAREST * GROWTH ** np.arange(STEPS)
+
+
+def areas() -> NDArray[np.float32]:
+    """``(STEPS,)``: size of a polar cell, but for a factor."""
+    return (radii() ** 2).astype(np.float32)
+
+
+def unroll(sight: Sight, centre: NDArray[np.float64]) -> Polar:
+    """The surroundings of a click, each radius read from the pyramid level that fits its spacing."""
+    r = radii()
+    ways = _directions()
+    level = np.clip(np.floor(np.log2(np.maximum(r * 2 * np.pi / RAYS, 1))), 0, None).astype(int)
+    parts = [
+        sight.sample(
+            int(k),
+            centre[0] + ways[:, :1] * r[level == k],
+            centre[1] + ways[:, 1:] * r[level == k],
+        )
+        for k in np.unique(level)
+    ]
+    cells = np.concatenate(parts, axis=2)
+    colours = lab(cells[:-1])
+    known = cells[-1] > 0.5
+    return Polar(centre, colours, known, Palette.of(colours, COLOURS, BLUR), _edges(colours, known))
+
+
+def _edges(colours: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    padded = np.pad(colours, ((0, 0), (0, 0), (1, 2)), mode="edge")
+    pairs = (padded[..., 1:] + padded[..., :-1]) / 2  # pairs[k] is the mean of cells k - 1 and k
+    radial = np.linalg.norm(pairs[..., 2:] - pairs[..., :-2], axis=0)
+    along = np.linalg.norm(np.roll(colours, 1, axis=1) - np.roll(colours, -1, axis=1), axis=0)
+    usual = ndimage.gaussian_filter(radial, (6, 6), mode=("wrap", "nearest"))
+    edges: NDArray[np.float32] = radial / (radial + along / 2 + usual / 2 + np.float32(0.5))
+    return edges * known
+
+
+def search(polar: Polar) -> NDArray[np.int64]:
+    """``(n, RAYS)``: the step of the contour on each ray, one contour for each of `STARTS`."""
+    step = np.arange(STEPS)
+    found = []
+    for start in STARTS:
+        path = np.full(RAYS, round(float(start)))
+        for _ in range(2):
+            gain = polar.edges + COLOUR_PULL * _region(polar, path)
+            gain = gain - SCALE_PULL * (step - start) ** 2
+            path = trace(gain.astype(np.float32), STEEPEST, BEND)
+        found.append(path)
+    return np.stack(found)
+
+
+def bounds(polar: Polar, path: NDArray[np.int64]) -> NDArray[np.float64]:
+    """``(2, 2)``: the box around a contour, in samples."""
+    places = polar.centre + _directions() * _edge_radius(path)[:, None]
+    return np.stack([places.min(axis=0), places.max(axis=0)])
+
+
+def fill(polar: Polar, path: NDArray[np.int64], frame: Frame) -> NDArray[np.float32]:
+    """``frame.shape``: which cells a contour holds; a cell on it partly."""
+    y, x = (frame.centres(a) - polar.centre[a] for a in (0, 1))
+    turn = np.arctan2(y[:, None], x[None]) % (2 * np.pi) * (RAYS / (2 * np.pi))
+    ray = turn.astype(int) % RAYS
+    part = turn - np.floor(turn)
+    radius = _edge_radius(path)
+    limit = radius[ray] * (1 - part) + radius[(ray + 1) % RAYS] * part
+    depth = (limit - np.hypot(y[:, None], x[None])) / np.sqrt(frame.cell.prod())
+    return np.clip(depth + 0.5, 0, 1).astype(np.float32)
+
+
+def soften(inside: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a contour says of the cells around it: it is right to a few cells."""
+    blurred: NDArray[np.float32] = ndimage.gaussian_filter(inside, PRECISION, mode="nearest")
+    return blurred
+
+
+def _edge_radius(path: NDArray[np.int64]) -> NDArray[np.float64]:
+    """An edge between steps k and k + 1 lies half way."""
+    return NEAREST * GROWTH ** (path + 0.5)
+
+
+def _directions() -> NDArray[np.float64]:
+    """``(RAYS, 2)``: unit vectors (y, x)."""
+    angle = np.arange(RAYS) * (2 * np.pi / RAYS)
+    return np.stack([np.sin(angle), np.cos(angle)], axis=1)
+
+
+def _region(polar: Polar, path: NDArray[np.int64]) -> NDArray[np.float32]:
+    """``(RAYS, STEPS)``: how well colours up to each step are those inside of `path`, and not those around."""
+    within, around = histograms(polar, path)
+    log = np.clip(np.log((within + 1e-3) / (around + 1e-3)), -2, 2)
+    ratio = log[polar.palette.index].reshape(RAYS, STEPS)
+    area = areas()
+    gathered = np.cumsum(ratio * area, axis=1)
+    here = np.take_along_axis(gathered, path[:, None], axis=1)
+    size = area[path][:, None]
+    pull: NDArray[np.float32] = np.tanh((gathered - here) / (4 * size))
+    return pull
+
+
+def histograms(polar: Polar, path: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of the palette's colours inside of a contour, and in the ring around it."""
+    step = np.arange(STEPS)
+    weight = polar.known * areas()
+    inside = step <= path[:, None]
+    ring = ~inside & (step <= path[:, None] + RING)
+    return polar.palette.histogram(inside * weight), polar.palette.histogram(ring * weight)
+
+
+@numba.njit(cache=True, nogil=True)
+def trace(gain: Any, steepest: int, bend: float) -> Any:
+    """``(rays,)``: the closed path with the largest sum of gain less `bend` times squared steps.
+
+    Rays are gone round twice; the middle of that path closes.
+    """
+    rays, steps = gain.shape
+    total = np.zeros((2 * rays, steps), np.float32)
+    back = np.zeros((2 * rays, steps), np.int8)
+    for i in range(2 * rays):
+        for k in range(steps):
+            if i == 0:
+                total[i, k] = gain[0, k]
+                continue
+            best, choice = np.float32(-1e30), 0
+            for d in range(-steepest, steepest + 1):
+                if 0 <= k + d < steps:
+                    value = total[i - 1, k + d] - np.float32(bend * d * d)
+                    if value > best:
+                        best, choice = value, d
+            total[i, k] = best + gain[i % rays, k]
+            back[i, k] = choice
+    path = np.zeros(rays, np.int64)
+    k = np.argmax(total[2 * rays - 1])
+    for i in range(2 * rays - 1, rays // 2 - 1, -1):
+        if i < rays // 2 + rays:
+            path[i % rays] = k
+        k += back[i, k]
+    return path

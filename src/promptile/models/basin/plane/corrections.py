@@ -1,0 +1,93 @@
+"""Corrections: clicks that contradict an answer change it, near themselves only."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from promptile.models.basin.plane.cut import believed, log_odds, settle
+from promptile.models.basin.plane.features import Features
+from promptile.models.basin.plane.frame import INNER, SIDE, Frame
+from promptile.models.basin.plane.sight import Sight
+
+REACH = 5.0
+"""How far a click works, in distances from it to where the answer was what the click wants."""
+LEAST_REACH = 3.0
+"""Samples."""
+SPREAD = 1.5
+"""The click's own influence falls off with this many of the same distances,"""
+ALIKE = 12.0
+"""and with this difference of colour, in steps of `lab`."""
+STRENGTH = 6.0
+"""Log odds at the click."""
+SEED = 0.8
+"""Within this many of the same distances everything is what the click says."""
+OLD_SEED = 2.0
+"""Cells around the other clicks that stay what they say."""
+BLUR = 5.0
+"""Cells: how precise the earlier answer's outline is taken to be."""
+
+
+def correct(
+    sight: Sight, logits: NDArray[np.float32], points: NDArray[np.float64], labels: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """The logits ``(y, x)`` changed near those points that contradict them, one after the other."""
+    for point, label in zip(points, labels, strict=True):
+        if (logits[_sample(point, logits.shape)] > 0) != label:
+            logits = _mend(sight, logits, (point, bool(label)), (points, labels))
+    return logits
+
+
+def _mend(
+    sight: Sight,
+    logits: NDArray[np.float32],
+    click: tuple[NDArray[np.float64], bool],
+    every: tuple[NDArray[np.float64], NDArray[np.bool_]],
+) -> NDArray[np.float32]:
+    point, label = click
+    wrong = _distance((logits > 0) == label, point)
+    reach = max(REACH * wrong, LEAST_REACH)
+    half = reach * INNER / SIDE
+    frame = Frame.around(np.stack([point - half, point + half]), logits.shape)
+    features = Features.of(sight.view, frame)
+    old = frame.pick((logits > 0).astype(np.float32))
+    away = np.hypot(frame.centres(0)[:, None] - point[0], frame.centres(1)[None] - point[1])
+    here = tuple(np.clip(np.rint(frame.cells_of(point)), 0, SIDE - 1).astype(int))
+    unlike = np.square(features.colours - features.colours[:, *here, None, None]).sum(axis=0)
+    pull = np.exp(-(away**2) / (2 * (SPREAD * wrong) ** 2) - unlike / (2 * ALIKE**2))
+    prior = log_odds(ndimage.gaussian_filter(old, BLUR)) + (STRENGTH if label else -STRENGTH) * pull
+    odds = believed(features, (1 / (1 + np.exp(-prior))).astype(np.float32))
+    held = (away >= reach) | ~features.known
+    at = np.where(features.known, old, 0)
+    for place, wanted in [*zip(*every, strict=True), click]:
+        cell = frame.cells_of(place)
+        size = max(SEED * wrong / frame.cell[0], 1.0) if place is point else OLD_SEED
+        near = np.hypot(np.arange(SIDE)[:, None] - cell[0], np.arange(SIDE)[None] - cell[1]) <= size
+        held |= near
+        at = np.where(near, np.float32(wanted), at)
+    inside = frame.spread(settle(features, odds, held, at.astype(np.float32)))
+    y, x = (np.arange(s.start, s.stop) - p for s, p in zip(frame.piece, point, strict=True))
+    within = np.hypot(y[:, None], x[None]) < reach
+    changed = logits.copy()
+    changed[frame.piece] = np.where(within, log_odds(inside), logits[frame.piece])
+    changed[_sample(point, logits.shape)] = STRENGTH if label else -STRENGTH
+    return changed
+
+
+def _sample(point: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(np.clip(np.rint(point).astype(int), 0, np.subtract(shape, 1)))
+
+
+def _distance(wanted: NDArray[np.bool_], point: NDArray[np.float64]) -> float:
+    """Samples from a point to the nearest one that is `wanted`; the window's size if none is."""
+    radius = 8
+    while radius < 2 * max(wanted.shape):
+        low = np.clip(np.floor(point - radius), 0, np.subtract(wanted.shape, 1)).astype(int)
+        near = wanted[low[0] : max(0, int(point[0]) + radius + 1), low[1] : max(0, int(point[1]) + radius + 1)]
+        if near.any():
+            apart = np.hypot(*(np.stack(np.nonzero(near)) + (low - point)[:, None]))
+            if apart.min() <= radius:
+                return float(apart.min())
+        radius *= 2
+    return float(max(wanted.shape)) / 2

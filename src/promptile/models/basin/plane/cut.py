@@ -1,0 +1,79 @@
+"""One cut: what is believed of each cell, what its colour says, and links that are weak on edges."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from promptile.models.basin.plane.features import Features
+from promptile.models.basin.relaxation import relax
+
+BELIEF_LIMIT = 3.0
+BELIEF_WEIGHT = 0.7
+"""Log odds of a prior are cut at the limit, then scaled: a prior is surer of itself than it should be."""
+COLOUR_LIMIT = 2.5
+COLOUR_WEIGHT = 1.5
+"""The same for the log ratio of a colour's share inside and outside; it is less sure than it should be."""
+RARE = 1e-3
+"""Share below which a colour says nothing."""
+HOLD = 0.2
+"""Pull of the evidence at a cell, compared with the pull of one neighbour of the same colour."""
+THROUGH = 0.03
+"""Link across the strongest edge, compared with one between like colours."""
+SWEEPS = 12
+_FIXED = np.float32(1e6)
+
+
+def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    p = np.clip(probability, 1e-4, 1 - 1e-4)
+    odds: NDArray[np.float32] = np.log(p / (1 - p))
+    return odds
+
+
+def believed(features: Features, inside: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``shape``: log odds of each cell from a prior and from the colours which that prior finds inside and outside."""
+    prior = np.clip(log_odds(inside), -BELIEF_LIMIT, BELIEF_LIMIT)
+    colour = np.clip(colour_evidence(features, inside), -COLOUR_LIMIT, COLOUR_LIMIT)
+    return BELIEF_WEIGHT * prior + COLOUR_WEIGHT * colour
+
+
+def colour_evidence(features: Features, inside: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``shape``: log ratio of a cell's colour inside and outside, given how far each cell is inside."""
+    known = features.known.astype(np.float32)
+    within = features.palette.histogram(inside * known)
+    without = features.palette.histogram((1 - inside) * known)
+    ratio = np.log((within + RARE) / (without + RARE)).astype(np.float32)
+    return ratio[features.palette.index].reshape(inside.shape)
+
+
+def settle(
+    features: Features, odds: NDArray[np.float32], held: NDArray[np.bool_], at: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """``shape``: how far each cell is inside, 0 to 1, given log odds, and cells that are `held` `at` a value."""
+    target = np.where(held, at, 1 / (1 + np.exp(-odds))).astype(np.float32)
+    hold = np.where(held, _FIXED, np.float32(HOLD))
+    return relax(target, target, hold, _links(features.colours), SWEEPS)
+
+
+def tidy(inside: NDArray[np.float32], least: float) -> NDArray[np.float32]:
+    """Without holes, and without pieces smaller than `least` of the largest one."""
+    pieces, count = ndimage.label(inside > 0.5)
+    if count == 0:
+        return inside
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    kept = (sizes >= least * sizes.max())[pieces] & (pieces > 0)
+    full = ndimage.binary_fill_holes(kept)
+    return np.where(full, np.maximum(inside, _SURE), np.where(kept | (inside <= 0.5), inside, 1 - _SURE))
+
+
+_SURE = np.float32(0.6)
+"""What a filled hole is set to; one less that for what is removed."""
+
+
+def _links(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    apart = np.zeros((2, *colours.shape[1:]), np.float32)
+    apart[0, :-1] = np.square(np.diff(colours, axis=1)).sum(axis=0)
+    apart[1, :, :-1] = np.square(np.diff(colours, axis=2)).sum(axis=0)
+    return np.exp(-apart / (apart.mean() + np.float32(1e-3))) + np.float32(THROUGH)

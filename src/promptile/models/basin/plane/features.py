@@ -1,0 +1,50 @@
+"""What is computed of a frame before any hypothesis: colours, palette, where edges run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from promptile.models.basin.plane.colours import Palette, lab
+from promptile.models.basin.plane.frame import Frame
+from promptile.models.protocols import View
+
+SMOOTH = 1.0
+"""Cells: blur before anything is compared."""
+COLOURS = 20
+BLUR = 6.0
+"""Steps of `lab` within which colours count as alike."""
+NEIGHBOURHOOD = 5.0
+"""Cells: an edge is strong compared with what lies this near."""
+GRAIN = 2.0
+"""Steps of `lab` per cell, squared: gradients below it are noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """One frame, looked at."""
+
+    colours: NDArray[np.float32]
+    """``(c, *shape)``"""
+    known: NDArray[np.bool_]
+    """``shape``: False where the image has no sample."""
+    palette: Palette
+    edges: NDArray[np.float32]
+    """``(3, *shape)``: structure tensor (yy, xy, xx), its trace about 1 on the strongest edge nearby."""
+
+    @classmethod
+    def of(cls, view: View, frame: Frame) -> Features:
+        cells, known = frame.gather(view)
+        colours = ndimage.gaussian_filter(lab(cells), (0, SMOOTH, SMOOTH), mode="nearest")
+        return cls(colours, known, Palette.of(colours, COLOURS, BLUR), _structure(colours))
+
+
+def _structure(colours: NDArray[np.float32]) -> NDArray[np.float32]:
+    down, right = np.gradient(colours, axis=(1, 2))
+    tensor = np.stack([(down * down).sum(axis=0), (down * right).sum(axis=0), (right * right).sum(axis=0)])
+    around = ndimage.gaussian_filter(tensor[0] + tensor[2], NEIGHBOURHOOD, mode="nearest")
+    scaled: NDArray[np.float32] = tensor / (around + np.float32(GRAIN))
+    return scaled

@@ -1,0 +1,102 @@
+"""`Plane`: the model for images. What was asked decides which parts work together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptile.models.basin.plane import contours, ranking
+from promptile.models.basin.plane.corrections import correct
+from promptile.models.basin.plane.cut import believed, log_odds, settle, tidy
+from promptile.models.basin.plane.features import Features
+from promptile.models.basin.plane.frame import INNER, MARGIN, SIDE, Frame
+from promptile.models.basin.plane.prior import posterior
+from promptile.models.basin.plane.sight import Sight
+from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
+
+CERTAIN = np.float32(8.0)
+"""Logit of what is known: no data is no object, and nothing reaches out of a box."""
+CANDIDATES = 3
+"""Answers to one click: a part, the whole, something larger."""
+CRUMB = 0.1
+"""Pieces smaller than this share of the largest are dropped."""
+
+
+class Plane:
+    """Segments images from boxes, points and masks: shapes, contours, one cut, local corrections."""
+
+    def __init__(self) -> None:
+        self.card = ModelCard(
+            name="basin",
+            family="basin",
+            abilities=frozenset({"points", "box", "mask"}),
+            ndim=2,
+            licence="BSD-3-Clause",
+            digest="plane-1",
+        )
+
+    def embed(self, views: Sequence[View]) -> list[Embedding]:
+        sights = [Sight(view) for view in views]
+        return [Embedding(sight, self.card.digest, sight.nbytes) for sight in sights]
+
+    def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
+        sight: Sight = embedding.content
+        logits, scores = self._start(sight, prompt)
+        answers = [correct(sight, each, prompt.points, prompt.labels) for each in logits]
+        known = [np.where(sight.view.valid, each, -CERTAIN).astype(np.float32) for each in answers]
+        return Masks(np.stack(known), np.asarray(scores, np.float64))
+
+    def _start(self, sight: Sight, prompt: WindowPrompt) -> tuple[list[NDArray[np.float32]], list[float]]:
+        """Answers before the points are heard that contradict them."""
+        if prompt.mask is not None and (prompt.mask > 0).any():
+            return [prompt.mask.astype(np.float32)], [0.8]
+        if prompt.box is not None:
+            return _from_box(sight, prompt.box)
+        if prompt.labels.any():
+            return _from_click(sight, prompt.points[prompt.labels][0])
+        return [np.full(sight.view.shape, -CERTAIN)], [0.0]
+
+
+def _from_box(sight: Sight, box: NDArray[np.float64]) -> tuple[list[NDArray[np.float32]], list[float]]:
+    frame = Frame.around(box, sight.view.shape)
+    features = Features.of(sight.view, frame)
+    shape = posterior(features, frame)
+    inner = slice(MARGIN, MARGIN + INNER)
+    held = ~features.known
+    outside = np.ones((SIDE, SIDE), bool)
+    outside[inner, inner] = False
+    inside = settle(features, believed(features, shape.inside), held | outside, np.zeros((SIDE, SIDE), np.float32))
+    inside = tidy(inside, CRUMB)
+    return [_paste(frame, inside, box)], [shape.agreement(inside)]
+
+
+def _from_click(sight: Sight, click: NDArray[np.float64]) -> tuple[list[NDArray[np.float32]], list[float]]:
+    polar = contours.unroll(sight, click)
+    paths = contours.search(polar)
+    score = ranking.scores(polar, paths)
+    chosen = ranking.choose(paths, score, CANDIDATES)
+    answers = [_refined(sight, polar, paths[i]) for i in chosen]
+    return answers, ranking.quality(score, chosen)
+
+
+def _refined(sight: Sight, polar: contours.Polar, path: NDArray[np.int64]) -> NDArray[np.float32]:
+    """A contour, cut once more on the cells of its own box."""
+    box = contours.bounds(polar, path)
+    frame = Frame.around(np.clip(box, -0.5, np.subtract(sight.view.shape, 0.5)), sight.view.shape)
+    features = Features.of(sight.view, frame)
+    held = ~features.known
+    drawn = contours.soften(contours.fill(polar, path, frame))
+    inside = settle(features, believed(features, drawn), held, np.zeros((SIDE, SIDE), np.float32))
+    return _paste(frame, tidy(inside, 1.0), None)
+
+
+def _paste(frame: Frame, inside: NDArray[np.float32], box: NDArray[np.float64] | None) -> NDArray[np.float32]:
+    """The cells' answer on the window's samples: certainly not the object outside of the frame, or the box."""
+    low, high = (frame.low, frame.low + frame.cell * frame.shape) if box is None else box
+    y, x = (np.arange(s.start, s.stop) for s in frame.piece)
+    within = ((y > low[0]) & (y < high[0]))[:, None] & ((x > low[1]) & (x < high[1]))
+    logits = np.full(frame.window, -CERTAIN, np.float32)
+    logits[frame.piece] = np.where(within, log_odds(frame.spread(inside)), -CERTAIN)
+    return logits

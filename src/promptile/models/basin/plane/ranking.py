@@ -1,0 +1,58 @@
+"""Which contours around a click are likely to be objects, and which few of them to offer."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptile.models.basin.plane.contours import RAYS, STEPS, Polar, areas, histograms, radii
+
+WEIGHTS = {"edge": 43.7, "weakest": 26.8, "contrast": 12.0, "inner": 30.8, "votes": 40.5, "size": -6.5, "both": 14.8}
+"""Of what speaks for a contour; differences of the sum are log odds."""
+SAME_STEPS = 1.5
+"""Two searches that end this near to each other on average found the same contour."""
+SAME = 0.7
+"""Two answers with an IoU above it are not offered both."""
+
+
+def scores(polar: Polar, paths: NDArray[np.int64]) -> NDArray[np.float64]:
+    """``(n,)``: how likely each contour is an object, as log odds against the others."""
+    return np.array([sum(WEIGHTS[k] * v for k, v in _traits(polar, path, paths).items()) for path in paths])
+
+
+def choose(paths: NDArray[np.int64], score: NDArray[np.float64], most: int) -> list[int]:
+    """Indices of the best contours that differ from one another, the best first."""
+    chosen: list[int] = []
+    for i in np.argsort(-score, kind="stable"):
+        if all(_iou(paths[i], paths[j]) < SAME for j in chosen):
+            chosen.append(int(i))
+        if len(chosen) == most:
+            break
+    return chosen
+
+
+def _traits(polar: Polar, path: NDArray[np.int64], every: NDArray[np.int64]) -> dict[str, float]:
+    edge = np.sort(polar.edges[np.arange(RAYS), path])
+    within, around = histograms(polar, path)
+    contrast = 1 - float(np.sqrt(within * around).sum())
+    inside = (np.arange(STEPS) < path[:, None] - 1) * areas()
+    return {
+        "edge": float(edge.mean()),
+        "weakest": float(edge[: RAYS // 4].mean()),
+        "contrast": contrast,
+        "inner": float((polar.edges * inside).sum() / max(float(inside.sum()), 1e-6)),
+        "votes": float((np.abs(every - path).mean(axis=1) < SAME_STEPS).mean()),
+        "size": float(np.log(np.pi * np.mean(radii()[path] ** 2)) ** 2 / 100),
+        "both": float(edge.mean()) * contrast,
+    }
+
+
+def _iou(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
+    low, high = np.sort([radii()[a], radii()[b]], axis=0) ** 2
+    return float(low.sum() / high.sum())
+
+
+def quality(score: NDArray[np.float64], chosen: list[int]) -> list[float]:
+    """Guesses of the IoU of the chosen contours, the best first: from how far each stands out."""
+    share = np.exp(score[chosen] - score.max())
+    return [float(v) for v in 0.3 + 0.4 * share / share.sum()]

@@ -1,0 +1,57 @@
+"""What `Plane` keeps of a window: the samples, and coarser copies of them once somebody asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from promptile.models.protocols import View
+
+LEVELS = 6
+"""The coarsest copy has samples 32 times as large."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """A view and its pyramid. Two threads may both build the pyramid; they build the same."""
+
+    view: View
+
+    @property
+    def nbytes(self) -> int:
+        """With the pyramid, whether or not it is there yet."""
+        return (self.view.samples.nbytes + self.view.valid.nbytes * 5) * 4 // 3
+
+    @cached_property
+    def pyramid(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Per level the mean of the valid samples ``(c, y, x)`` and the share of valid ones ``(y, x)``."""
+        share = self.view.valid.astype(np.float32)
+        levels = [(self.view.samples * share if not self.view.valid.all() else self.view.samples, share)]
+        while len(levels) < LEVELS and min(levels[-1][1].shape) > 1:
+            samples, share = levels[-1]
+            less = _halved(share)
+            levels.append((_halved(samples * share) / np.maximum(less, np.float32(1e-6)), less))
+        return levels
+
+    def sample(self, level: int, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:
+        """``(c + 1, *y.shape)``: the samples of a level at places in level 0, and last the share of valid ones."""
+        samples, share = self.pyramid[min(level, len(self.pyramid) - 1)]
+        factor = 2 ** min(level, len(self.pyramid) - 1)
+        places = [(p + 0.5) / factor - 0.5 for p in (y, x)]
+        found = [ndimage.map_coordinates(s, places, order=1, mode="nearest") for s in (*samples, share)]
+        outside = (y < -0.5) | (x < -0.5) | (y > self.view.shape[0] - 0.5) | (x > self.view.shape[1] - 0.5)
+        found[-1][outside] = 0
+        return np.stack(found)
+
+
+def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over 2 × 2 of the last two axes; an odd last line counts by itself."""
+    odd = [(0, 0)] * (values.ndim - 2) + [(0, n % 2) for n in values.shape[-2:]]
+    even = np.pad(values, odd, mode="edge") if any(n % 2 for n in values.shape[-2:]) else values
+    rows = even[..., ::2, :] + even[..., 1::2, :]
+    means: NDArray[np.float32] = (rows[..., ::2] + rows[..., 1::2]) * np.float32(0.25)
+    return means
