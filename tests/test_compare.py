@@ -144,8 +144,13 @@ def test_large_ids_and_volumes() -> None:
     truth = np.zeros((4, 20, 20), np.uint32)
     truth[1:3, 4:12, 4:12] = 4_000_000_000
     result = np.roll(truth, 1, axis=1)
-    (pair,) = of(result, truth).pairs
-    assert pair.iou == pytest.approx(7 / 9)
+    truth[0, 0, 0] = 7
+    pairs = of(result, truth).pairs
+    assert [p.truth for p in pairs] == [7, 4_000_000_000]
+    assert pairs[1].iou == pytest.approx(7 / 9)
+    below = np.where(truth > 0, truth.astype(np.int64), -1)
+    assert of(below, truth).iou == 1
+    assert of(np.where(below > 7, 9, below), truth).pairs[0].iou == 1
 
 
 # ---------------------------------------------------------------- files

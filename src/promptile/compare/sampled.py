@@ -41,15 +41,20 @@ class Sampled:
 
     @classmethod
     def of_labels(cls, labels: NDArray[np.integer[Any]]) -> Self:
-        """The objects of a label image; 0 is background."""
-        ids, dense = np.unique(labels, return_inverse=True)
-        dense = dense.reshape(labels.shape) + 1
-        found = [(int(n), k, cut) for k, (n, cut) in enumerate(zip(ids, ndimage.find_objects(dense), strict=True), 1)]
-        kept = [f for f in found if f[0] != 0]
+        """The objects of a label image; what is not above 0 is background."""
+        top = int(labels.max(initial=0))
+        ids: Sequence[int] = range(top + 1)
+        if top > labels.size:  # the few large ids of a sparse numbering, as small ones
+            known, labels = np.unique(labels, return_inverse=True)
+            below = int(np.searchsorted(known, 0, "right"))
+            labels = (labels - below + 1).reshape(labels.shape)
+            ids = [0, *known[below:].tolist()]
+        cuts = ndimage.find_objects(labels.astype(np.int64, copy=False))
+        found = [(k, cut) for k, cut in enumerate(cuts, 1) if cut is not None]
         return cls(
-            [n for n, _, _ in kept],
-            [Window.between([s.start for s in cut], [s.stop for s in cut]) for _, _, cut in kept],
-            [dense[cut] == k for _, k, cut in kept],
+            [ids[k] for k, _ in found],
+            [Window.between([s.start for s in cut], [s.stop for s in cut]) for _, cut in found],
+            [labels[cut] == k for k, cut in found],
         )
 
     @classmethod
