@@ -61,16 +61,18 @@ def draw(
 
 
 def _draw_image(run: Run, source: Source, rendering: Rendering, prompts: Sequence[Prompt], size: int) -> Image.Image:
-    shapes = [source.grid.coarsen(f).shape for f in source.levels]
-    level = next((i for i, shape in enumerate(shapes) if max(shape) <= size), len(shapes) - 1)
-    factors = source.levels[level]
-    grey = _render(source, rendering, Window.of(shapes[level]), level)
-    labels = _thin_out(run, Window.of(run.grid.shape), factors)
-    picture = Image.fromarray(_over(grey, labels[: shapes[level][0], : shapes[level][1]]))
+    whole = source.grid.shape
+    shrink = min(size / max(whole), 1.0)
+    shape = tuple(max(round(n * shrink), 1) for n in whole)
+    level = max(i for i, f in enumerate(source.levels) if i == 0 or max(f) * shrink <= 1)
+    seen = source.grid.coarsen(source.levels[level]).window
+    grey = _resize(_render(source, rendering, seen, level), shape)
+    picture = Image.fromarray(_over(grey, _thin_out(run, shape)))
     pen = ImageDraw.Draw(picture)
+    scale = [n / m for n, m in zip(whole, shape, strict=True)]
     for prompt in prompts:
-        frame = None if prompt.box is None else rescale(prompt.box, factors)
-        _draw_prompt(pen, rescale(prompt.points, factors), prompt.labels, frame)
+        frame = None if prompt.box is None else rescale(prompt.box, scale)
+        _draw_prompt(pen, rescale(prompt.points, scale), prompt.labels, frame)
     return picture
 
 
@@ -111,10 +113,8 @@ def _lay_out(
     extent = [n * s for n, s in zip(labels.shape, spacing, strict=True)]
     scale = [size / 2 / max(extent) * s for s in spacing]
     shape = [max(round(n * k), 1) for n, k in zip(labels.shape, scale, strict=True)]
-    rows, columns = (
-        np.minimum((np.arange(m) * n / m).astype(int), n - 1) for m, n in zip(shape, labels.shape, strict=True)
-    )
-    picture = Image.fromarray(_over(grey[np.ix_(rows, columns)], labels[np.ix_(rows, columns)]))
+    rows, columns = (_nearest(n, m) for n, m in zip(labels.shape, shape, strict=True))
+    picture = Image.fromarray(_over(_resize(grey, shape), labels[np.ix_(rows, columns)]))
     pen = ImageDraw.Draw(picture)
     for prompt in prompts:
         near = np.abs(prompt.points[:, axis] - index) < 1
@@ -164,20 +164,31 @@ def _render(source: Source, rendering: Rendering, window: Window, level: int) ->
     return (np.clip(np.moveaxis(seen, 0, -1), 0, 1) * 255).astype(np.uint8)
 
 
-def _thin_out(run: Run, window: Window, factors: Sequence[int]) -> NDArray[np.uint32]:
-    """Every n-th label of an image, read strip by strip."""
-    step = factors[0]
-    rows = []
-    for row in range(min(step // 2, window.shape[0] - 1), window.shape[0], step):
-        line = run.read_labels(Window((row, 0), (1, window.shape[1])))[0]
-        rows.append(line[min(factors[1] // 2, len(line) - 1) :: factors[1]])
-    return np.stack(rows)
+def _resize(picture: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.uint8]:
+    """An RGB picture ``(y, x, 3)`` at another size."""
+    return np.asarray(Image.fromarray(picture).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+
+
+def _nearest(length: int, wanted: int) -> NDArray[np.int64]:
+    """Which of `length` samples lies under each of `wanted` pixels."""
+    return ((np.arange(wanted) + 0.5) * length / wanted).astype(np.int64)
+
+
+def _thin_out(run: Run, shape: Sequence[int]) -> NDArray[np.uint32]:
+    """An image's labels at another size, read one stored piece at a time."""
+    thin = np.zeros(tuple(shape), np.uint32)
+    rows, columns = (_nearest(n, m) for n, m in zip(run.grid.shape, shape, strict=True))
+    height, width = run.labels.chunks
+    for top, left in itertools.product(range(0, run.grid.shape[0], height), range(0, run.grid.shape[1], width)):
+        piece = Window((top, left), (height, width)).clip(run.grid.shape)
+        y = np.flatnonzero((rows >= piece.start[0]) & (rows < piece.stop[0]))
+        x = np.flatnonzero((columns >= piece.start[1]) & (columns < piece.stop[1]))
+        thin[np.ix_(y, x)] = run.read_labels(piece)[np.ix_(rows[y] - top, columns[x] - left)]
+    return thin
 
 
 def _over(picture: NDArray[np.uint8], labels: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """Labels as tints with their outlines, over an RGB picture ``(y, x, 3)``."""
-    height, width = min(picture.shape[0], labels.shape[0]), min(picture.shape[1], labels.shape[1])
-    picture, labels = picture[:height, :width], labels[:height, :width]
     tint = _colours(labels)
     edge = (ndimage.maximum_filter(labels, 3) != labels) | (ndimage.minimum_filter(labels, 3) != labels)
     opacity = np.where(labels > 0, np.where(edge, 1.0, _OPACITY), 0.0)[..., None]
