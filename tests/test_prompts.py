@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import rasterio.features
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from shapely.geometry import MultiPoint, MultiPolygon, Point, Polygon, box
 
-from promptile.errors import PromptError
+from promptile.errors import OutputError, PromptError
 from promptile.grid import LPS, PIXELS, Grid, Window
 from promptile.prompts import Prompt, Prompts
 from promptile.prompts.regions import Outline, Raster
@@ -447,6 +449,117 @@ def test_slicer_markups_need_a_volume_and_json(tmp_path: Path) -> None:
     (tmp_path / "q.mrk.json").write_text("{nonsense")
     with pytest.raises(PromptError, match="no JSON"):
         Prompts.read(tmp_path / "q.mrk.json", grid=VOLUME)
+
+
+# ---------------------------------------------------------------- writing
+
+TURNED = Grid.of((200, 300), [[0.4, 1.9, 500001], [-1.9, 0.4, 5999999], [0, 0, 1]], "EPSG:32633")
+PLAIN = Grid.of((200, 300), space=PIXELS)
+UPRIGHT = Grid.of((20, 30, 40), [[0, 0, 0.8, -90], [0, 0.8, 0, 30], [3, 0, 0, 700], [0, 0, 0, 1]], LPS)
+
+
+def same(a: Prompts, b: Prompts) -> None:
+    """Equal in everything but outlines, which are compared by what they cover."""
+    assert [(p.id, p.kind, p.category) for p in a] == [(p.id, p.kind, p.category) for p in b]
+    for p, q in zip(a, b, strict=True):
+        np.testing.assert_allclose(p.points, q.points, atol=1e-3)
+        np.testing.assert_array_equal(p.labels, q.labels)
+        if p.box is not None and q.box is not None:
+            np.testing.assert_allclose(p.box, q.box, atol=1e-3)
+        if p.region is not None and q.region is not None:
+            window, ones = Window((0, 0), (200, 300)), (1, 1)
+            np.testing.assert_array_equal(p.region.within(window, ones), q.region.within(window, ones))
+
+
+def some_prompts(seed: int, ndim: int, *, boxes: bool = True, masks: bool = False) -> Prompts:
+    """A few objects with points, boxes and mask prompts."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for i in rng.permutation(9)[: rng.integers(1, 6)] + 1:
+        count = int(rng.integers(1, 4))
+        corner = rng.uniform(0, 15, ndim)
+        region: Any = None
+        if masks and rng.random() < 0.3:
+            region = Raster(Window((3, 5), (40, 50)), ndimage.gaussian_filter(rng.normal(size=(40, 50)), 3) > 0)
+        elif masks and rng.random() < 0.5:
+            shape = Point(60.3, 70.2).buffer(33.3) - Point(60.3, 70.2).buffer(11.1)
+            region = Outline((tuple(np.array(r.coords) for r in (shape.exterior, *shape.interiors)),))
+        made.append(
+            Prompt(
+                int(i),
+                rng.uniform(0, 19, (count, ndim)),
+                np.arange(count) != 1,
+                np.stack([corner, corner + rng.uniform(1, 9, ndim)]) if boxes and rng.random() < 0.5 else None,
+                region,
+                str(rng.choice(["", "roof", "a, b"])),
+            )
+        )
+    return Prompts(tuple(made))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([".geojson", ".gpkg"]), st.sampled_from(["UTM", "TURNED", "PLAIN"]))
+def test_prompts_of_images_come_back(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, suffix: str, space: str
+) -> None:
+    grid = {"UTM": UTM, "TURNED": TURNED, "PLAIN": PLAIN}[space]
+    suffix = ".geojson" if space == "PLAIN" else suffix
+    prompts = some_prompts(seed, 2, masks=True)
+    path = tmp_path_factory.mktemp("written") / f"p{suffix}"
+    prompts.write(path, grid=grid)
+    same(prompts, Prompts.read(path, grid=grid))
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([".csv", ".mrk.json"]))
+def test_prompts_of_volumes_come_back(tmp_path_factory: pytest.TempPathFactory, seed: int, suffix: str) -> None:
+    path = tmp_path_factory.mktemp("written") / f"p{suffix}"
+    prompts = some_prompts(seed, 3)
+    prompts.write(path, grid=UPRIGHT)
+    again = Prompts.read(path, grid=UPRIGHT)
+    if suffix == ".mrk.json":  # which knows no categories, and lists boxes after points
+        prompts = Prompts(tuple(replace(p, category="") for p in prompts))
+    same(prompts, again)
+
+
+def test_oblique_boxes_come_back_from_slicer_and_are_refused_in_tables(tmp_path: Path) -> None:
+    turned = Grid.of((20, 30, 40), [[0, -0.6, 0.8, 9], [0, 0.8, 0.6, 30], [3, 0, 0, 700], [0, 0, 0, 1]], LPS)
+    prompts = Prompts.of(boxes=[[(2.5, 3.5, 4.5), (9.5, 12.5, 30.5)]], points=[(3, 4, 5)], labels=[0])
+    prompts.write(tmp_path / "p.mrk.json", grid=turned)
+    same(prompts, Prompts.read(tmp_path / "p.mrk.json", grid=turned))
+    (tmp_path / "p.csv").write_text("before")
+    with pytest.raises(OutputError, match=r"^p\.csv: the image is turned.*\.mrk\.json"):
+        prompts.write(tmp_path / "p.csv", grid=turned)
+    assert (tmp_path / "p.csv").read_text() == "before"
+
+
+def test_names_come_back_from_slicer(tmp_path: Path) -> None:
+    (prompt,) = Prompts.of(points=[(3, 4, 5)])
+    Prompts((replace(prompt, name="liver", category="liver"),)).write(tmp_path / "p.mrk.json", UPRIGHT)
+    (again,) = Prompts.read(tmp_path / "p.mrk.json", UPRIGHT)
+    assert (again.name, again.category) == ("liver", "liver")
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "message"),
+    [
+        ("p.xyz", UTM, "prompts are written as"),
+        ("p.csv", UTM, "cannot hold the mask prompt of object 1"),
+        ("p.gpkg", PLAIN, "no CRS, which a GPKG needs"),
+        ("p.mrk.json", UTM, "medical volumes"),
+        ("p.geojson", UPRIGHT, "cannot hold prompts of a volume"),
+        ("absent/p.geojson", UTM, "cannot be written"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_named(tmp_path: Path, name: str, grid: Grid, message: str) -> None:
+    region = Raster(Window((3, 5), (2, 2)), np.ones((2, 2), bool))
+    prompts = Prompts((Prompt(1, np.zeros((0, 2)), np.zeros(0, bool), region=region),))
+    with pytest.raises(OutputError, match=message):
+        prompts.write(tmp_path / name, grid=grid)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OutputError, match="no prompts to write"):
+        Prompts(()).write(tmp_path / "p.csv", grid=UTM)
 
 
 # ---------------------------------------------------------------- regions against rasterio and numpy

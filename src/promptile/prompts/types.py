@@ -196,6 +196,12 @@ class Prompts:
 
         return read_prompts(path, grid, **options)
 
+    def write(self, path: Any, grid: Any) -> None:
+        """Write the prompts to a file; see `promptile.prompts.writing.write_prompts`."""
+        from promptile.prompts.writing import write_prompts
+
+        write_prompts(self, path, grid)
+
     def inside(self, shape: Sequence[int], *, skip_outside: bool = False) -> Prompts:
         """These prompts, checked against an image of `shape`.
 
