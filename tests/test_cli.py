@@ -91,6 +91,13 @@ def test_the_same_command_twice_needs_overwrite(scene: Path, clicks: Path, capsy
     assert run("segment", scene, "--points", clicks, "-o", out, "--overwrite") == 0
 
 
+def test_the_image_itself_is_never_overwritten(scene: Path, clicks: Path, capsys) -> None:
+    before = scene.read_bytes()
+    assert run("segment", scene, "--points", clicks, "-o", scene, "--overwrite") == 2
+    assert "the image itself" in one_line(capsys)
+    assert scene.read_bytes() == before
+
+
 def test_another_model_option_needs_restart(scene: Path, clicks: Path, capsys) -> None:
     out = scene.with_name("discs.gpkg")
     run("segment", scene, "--points", clicks, "-o", out)

@@ -498,3 +498,11 @@ def test_folders_are_not_replaced_blindly(tmp_path: Path) -> None:
 def test_suffixes_in_capitals_are_known(tmp_path: Path) -> None:
     for suffix in writers.SUFFIXES:
         writers.check(tmp_path / f"O{suffix.upper()}", grid_for(suffix))
+
+
+def test_our_own_zarr_comes_back_where_it_was(tmp_path: Path) -> None:
+    affine = [[0.3, 1.2, 500000.5], [-1.2, 0.3, 5000000.25], [0, 0, 1]]
+    result = FakeResult.drawn(Grid.of((40, 50), affine, "EPSG:32633"))
+    again = open_source(writers.write(result, tmp_path / "labels.zarr"))
+    assert again.grid == result.grid
+    assert (again.read(again.grid.window)[0] == result.read_labels(again.grid.window)).all()

@@ -153,6 +153,8 @@ def _segment(options: argparse.Namespace) -> int:
     source = _open(options)
     for path in options.out:
         writers.check(path, source.grid, overwrite=options.overwrite)
+        if Path(path).exists() and Path(path).samefile(options.image):
+            raise UsageError(f"--out {path} is the image itself: choose another name")
     kind: Kind = "points" if options.points else "boxes" if options.boxes else "prompts"
     prompts = read_prompts(options.points or options.boxes or options.prompts, source.grid, kind=kind)
     with _progress(options) as progress:

@@ -93,7 +93,7 @@ def _ome(path: Path, group: Any, attributes: Mapping[str, Any], time: int | None
     axes = _check(path, names, arrays[0], time)
     common = scales.get("coordinateTransformations", [])
     places = [_place(axes, [*d.get("coordinateTransformations", []), *common]) for d in scales["datasets"]]
-    grid = _grid(axes.pick(arrays[0].shape), places[0])
+    grid = _own_grid(group, axes.pick(arrays[0].shape)) or _grid(axes.pick(arrays[0].shape), places[0])
     levels = [_Level(arrays[0], (1,) * grid.ndim)]
     for array, place in zip(arrays[1:], places[1:], strict=True):
         factors = _factors(grid.shape, axes.pick(array.shape), places[0], place)
@@ -139,6 +139,12 @@ def _grid(shape: Sequence[int], place: _Place) -> Grid:
     matrix[:n, :n] = np.diag(place[0])[::-1]
     matrix[:n, n] = place[1][::-1]
     return Grid.of(shape, matrix, PIXELS)
+
+
+def _own_grid(group: Any, shape: Sequence[int]) -> Grid | None:
+    """The grid that our own writer adds, since OME-Zarr has no place for rotations and reference systems."""
+    said = group.attrs.get("promptile", {})
+    return Grid.of(shape, said["affine"], said["space"]) if {"affine", "space"} <= said.keys() else None
 
 
 def _factors(fine: Sequence[int], coarse: Sequence[int], finest: _Place, place: _Place) -> tuple[int, ...] | None:
