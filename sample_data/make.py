@@ -100,6 +100,7 @@ def write_scene_points(path: Path, shapes: land.Land) -> None:
         ("lake", 1, east),
         ("lake", 0, shapes.island),
         ("island", 1, shapes.island),
+        ("island", 1, shapes.island - shapes.island.buffer(-6)),  # its beach
         ("wood", 1, largest),
         ("field", 1, fields[1]),
     ]
@@ -144,6 +145,12 @@ def largest_part(labels: NDArray[np.uint8], organ: str) -> NDArray[np.bool_]:
     return largest
 
 
+def lower_half(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The part of a mask in the lower half of its slices."""
+    slices = np.flatnonzero(mask.any(axis=(1, 2)))
+    return mask & (np.arange(len(mask)) < slices.mean())[:, None, None]
+
+
 def deepest(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """LPS of the voxel farthest inside a mask."""
     depth = ndimage.distance_transform_edt(mask, sampling=volume.SPACING[::-1])
@@ -151,10 +158,15 @@ def deepest(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def write_volume_points(path: Path, labels: NDArray[np.uint8]) -> None:
-    """One click per organ as 3D Slicer keeps them; the description names the object, after a minus one it is not."""
-    clicked = ("liver", "spleen", "right kidney", "left kidney", "lesion")
-    clicks = [(organ, deepest(largest_part(labels, organ))) for organ in clicked]
-    clicks.append(("-liver", clicks[-1][1]))
+    """Clicks on organs as 3D Slicer keeps them; the description names the object, after a minus one it is not on."""
+    organs = {organ: largest_part(labels, organ) for organ in volume.ORGANS[:5]}
+    clicks = [(organ, deepest(mask)) for organ, mask in organs.items()]
+    clicks += [(organ, deepest(lower_half(organs[organ]))) for organ in ("right kidney", "left kidney")]
+    clicks += [
+        ("liver", deepest(organs["liver"] & (np.arange(volume.SHAPE[2]) > volume.SHAPE[2] / 2))),  # its left lobe
+        ("-liver", deepest(organs["lesion"])),
+        ("-liver", volume.VERTEBRA + volume.CENTRE),
+    ]
     points = [
         {
             "id": str(number),

@@ -19,6 +19,9 @@ FINE = (3, 2, 2)  # samples per voxel along (z, y, x)
 ORGANS = ("liver", "spleen", "right kidney", "left kidney", "lesion", "aorta", "right lung", "left lung")
 """The labels of the truth, from 1."""
 
+VERTEBRA = np.array([0.0, 66.0, 6.0])
+"""The middle of a vertebra, from the middle of the torso: where the liver is not."""
+
 Inside = NDArray[np.bool_]
 Point = tuple[float, float, float]
 
@@ -119,7 +122,7 @@ class Body:
         self.fill(torso(self.p, 1.0), 20)
         self.fill(torso(self.p, 0.985), -105)
         self.fill(torso(self.p, 0.91), 58)
-        self.inner = torso(self.p, 0.815) & ~((np.abs(x) < 48) & (y > 52))
+        self.inner = torso(self.p, 0.80) & ~((np.abs(x) < 48) & (y > 52))
         self.fill(self.inner, -98)
         for side in (-1, 1):
             self.fill(egg(self.p, (side * 40, 78, 0), (30, 17, 400)), 52)
@@ -127,7 +130,7 @@ class Body:
 
     def _chest(self) -> None:
         x, y, z = self.p.axes
-        wall = torso(self.p, 0.80) & ~((np.abs(x) < 44) & (y > 50))
+        wall = torso(self.p, 0.785) & ~((np.abs(x) < 44) & (y > 50))
         middle = np.abs(x - 4) > 24 + 12 * np.cos(z / 40)
         right = z > 34 + 44 * np.exp(-(((x + 68) / 58) ** 2) - ((y + 5) / 62) ** 2)
         left = z > 30 + 38 * np.exp(-(((x - 72) / 50) ** 2) - (y / 60) ** 2)
@@ -164,10 +167,11 @@ class Body:
 
     def _kidney(self, side: int, name: str) -> None:
         centre = (side * 60 + (2 if side > 0 else -2), 44, -46 if side < 0 else -34)
+        self.fill(egg(self.p, centre, (33, 31, 55), 0.05, 10 + side) & self.inner, -100)
         bean = egg(self.p, centre, (27, 25, 49), 0.05, 10 + side)
         sinus = egg(self.p, (centre[0] - side * 20, centre[1] - 4, centre[2]), (17, 12, 22))
-        self.fill(bean & ~sinus & (self.labels == 0), 185, name)
-        self.hu[egg(self.p, centre, (18, 16, 39), 0.05, 10 + side) & bean & ~sinus] = 150
+        self.fill(bean & ~sinus & (self.labels == 0), 175, name)
+        self.hu[egg(self.p, centre, (18, 16, 39), 0.05, 10 + side) & bean & ~sinus] = 168
         self.fill(egg(self.p, (centre[0] - side * 16, centre[1] - 4, centre[2]), (8, 7, 13)), 15)
 
     def _bowel(self, room: Inside) -> None:
@@ -194,7 +198,7 @@ class Body:
         for ends in branches:
             self.hu[tube(p, ends, 5.5, 2.8) & liver] = 172
         self.fill(egg(p, (-96, 2, -14), (19, 17, 17), 0.10, 20) & liver, 52, "lesion")
-        self.hu[egg(p, (-96, 2, -14), (8, 8, 8)) & (self.labels == 5)] = 28
+        self.hu[egg(p, (-96, 2, -14), (8, 8, 8)) & (self.labels == 5)] = 42
         self.fill(egg(p, (-58, -46, 8), (9, 9, 9)) & liver, 55, "lesion")
         wave = [(-22 + 2 * np.sin(z / 30), 34, float(z)) for z in range(-150, 80, 12)]
         self.fill(tube(p, wave, 12.0), 145)
@@ -226,10 +230,10 @@ class Body:
         p = self.p
         x, y, z = p.axes
         slant = (z + 0.42 * y - 0.08 * np.abs(x) + 6) % 33 - 16.5
-        shell = torso(p, 0.885) & ~torso(p, 0.815)
+        shell = torso(p, 0.90) & ~torso(p, 0.84)
         rib = shell & (np.abs(slant) < 5.5) & (z > -38 - 0.6 * y) & (np.abs(x) > 22)
         self.fill(rib, 620)
-        self.fill(rib & torso(p, 0.87) & ~torso(p, 0.83) & (np.abs(slant) < 3.2), 260)
+        self.fill(rib & torso(p, 0.885) & ~torso(p, 0.855) & (np.abs(slant) < 3.2), 260)
         sternum = (np.abs(x) < 16) & torso(p, 0.90) & ~torso(p, 0.80) & (y < -40) & (z > 46)
         self.fill(sternum, 420)
 
