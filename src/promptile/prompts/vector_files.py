@@ -39,7 +39,7 @@ def read_vectors(file: Path, grid: Grid, layer: str | None = None) -> list[Mark]
         found = _read(file, layer)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.GeometryError) as error:
         raise PromptError(
-            f"it cannot be read ({' '.join(str(error).split())}); "
+            f"it cannot be read ({' '.join(str(error).split(';')[0].split())}); "  # after it come hints on drivers
             "prompts are .geojson, .gpkg, .fgb, .shp, .csv, .tsv or .mrk.json files"
         ) from error
     except shapely.errors.GEOSException as error:
@@ -119,7 +119,9 @@ def _check_geometries(geometries: NDArray[np.object_], ndim: int) -> NDArray[np.
     coordinates, owners = shapely.get_coordinates(geometries, include_z=ndim == 3, return_index=True)
     wrong = ~np.isfinite(coordinates).all(axis=1)
     if wrong.any():
-        raise PromptError(f"feature {owners[wrong][0] + 1} has coordinates {coordinates[wrong][0].tolist()}")
+        raise PromptError(
+            f"feature {owners[wrong][0] + 1} lies at {coordinates[wrong][0].tolist()}, needed are numbers"
+        )
     return names
 
 
