@@ -16,6 +16,8 @@ from PIL import Image
 from scipy import ndimage
 
 from promptile.models.protocols import View
+from promptile.rendering import Rendering
+from promptile.sources import open_source
 
 SETS = {
     "roofs": "fair_banepa_dev",
@@ -64,14 +66,13 @@ def _case(name: str, view: View, truth: NDArray[np.bool_]) -> Case:
 
 
 def _view(path: Path) -> View:
-    """The whole image as `promptile.rendering` shows it: 2 % to 98 % of the valid samples per channel."""
-    with rasterio.open(path) as file:
-        samples = file.read().astype(np.float32)
-        valid = file.dataset_mask() > 0
-        spacing = (abs(file.transform.e), abs(file.transform.a))
-    low, high = np.percentile(samples[:, valid], (2, 98), axis=1).astype(np.float32)
-    wide = np.maximum(high - low, np.float32(1e-6))
-    return View(np.where(valid, (samples - low[:, None, None]) / wide[:, None, None], 0), valid, spacing)
+    """The whole image as the engine shows it to a model."""
+    source = open_source(path)
+    whole = source.grid.window
+    rendering = Rendering.of(source)
+    valid = source.valid(whole)
+    samples = rendering.apply(source.read(whole, 0, rendering.channels), valid)
+    return View(samples, valid, tuple(source.grid.spacing))
 
 
 def _objects(folder: Path, entry: dict) -> Iterator[NDArray[np.bool_]]:

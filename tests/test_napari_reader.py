@@ -30,7 +30,7 @@ from promptile.errors import PromptileError, SourceError
 from promptile.grid import LPS, Grid, Window
 from promptile.prompts import Prompts
 from promptile.samples import sample
-from promptile.segment import segment
+from promptile.segmentation import segment
 from promptile.sources import open_source
 from promptile.sources.image import ImageSource
 

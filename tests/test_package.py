@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
@@ -32,8 +33,14 @@ def test_the_core_works_without_the_extras() -> None:
         "import sys\n"
         "for name in ('torch', 'torchvision', 'transformers', 'napari', 'qtpy', 'magicgui', 'pydicom', 'dask'):\n"
         "    sys.modules[name] = None\n"
-        "import promptile.cli, promptile.demo, promptile.segment, promptile.compare\n"
+        "import promptile.cli, promptile.demo, promptile.segmentation, promptile.compare\n"
         "from promptile import models\n"
         "models.load('basin', 2), models.load('basin', 3)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_public_names_are_not_hidden_by_modules_of_the_same_name() -> None:
+    """Importing a module binds its name on the package, over whatever stood there."""
+    modules = {module.name for module in pkgutil.iter_modules(promptile.__path__)}
+    assert not modules & set(promptile.__all__)

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from perfect import Perfect
 
+from perfect import Perfect
 from promptile.engine.lattice import Tiling
 from promptile.errors import PromptileError, RunError
 from promptile.masks import ObjectMask
 from promptile.prompts import Prompts
 from promptile.run import Run
-from promptile.segment import segment
+from promptile.segmentation import segment
 
 
 def scene() -> np.ndarray:

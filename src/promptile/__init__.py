@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from promptile.prompts import Prompt, Prompts
     from promptile.rendering import Rendering
     from promptile.run import Run
-    from promptile.segment import segment
+    from promptile.segmentation import segment
     from promptile.session import Session
     from promptile.sources import open_source as open
 
@@ -39,7 +39,7 @@ _HOMES = {
     "Tiling": "promptile.engine.lattice",
     "Window": "promptile.grid",
     "open": "promptile.sources",
-    "segment": "promptile.segment",
+    "segment": "promptile.segmentation",
 }
 
 __all__ = [

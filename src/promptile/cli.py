@@ -22,7 +22,7 @@ from promptile.errors import PromptileError, UsageError
 if TYPE_CHECKING:
     from promptile.prompts.marks import Kind
     from promptile.run import Run
-    from promptile.segment import Progress
+    from promptile.segmentation import Progress
     from promptile.sources import Source
 
 OK, ERROR, USAGE, FAILED_OBJECTS, INTERRUPTED = 0, 1, 2, 3, 130
@@ -146,7 +146,7 @@ def _segment(options: argparse.Namespace) -> int:
     from promptile import writers
     from promptile.engine.lattice import Tiling
     from promptile.prompts.reading import read_prompts
-    from promptile.segment import segment
+    from promptile.segmentation import segment
 
     if not options.out and not options.run:
         raise UsageError("Nothing would be kept: say where to with --out FILE or --run DIR")

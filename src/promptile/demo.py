@@ -11,7 +11,7 @@ from promptile.errors import OutputError
 from promptile.pictures import draw
 from promptile.prompts.reading import read_prompts
 from promptile.samples import sample
-from promptile.segment import segment
+from promptile.segmentation import segment
 from promptile.sources import open_source
 
 

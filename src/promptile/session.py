@@ -15,7 +15,7 @@ from promptile.masks import ObjectMask
 from promptile.models.protocols import Promptable
 from promptile.prompts.types import Prompt, Prompts
 from promptile.run import Record, Run
-from promptile.segment import Job, record_of, refuse_what_model_cannot, start_run
+from promptile.segmentation import Job, record_of, refuse_what_model_cannot, start_run
 
 
 @dataclass(frozen=True, eq=False)
