@@ -6,14 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from promptile.grid import Window
 from promptile.models.basin.relaxation import relax
-from promptile.models.basin.solid.cut import FIXED, evidence
+from promptile.models.basin.solid.cut import FIXED
+from promptile.models.basin.solid.masks import around
 from promptile.models.basin.solid.scene import Scene
 from promptile.models.basin.solid.workgrid import Field, Mask, WorkGrid
 
-REACH = 5.0
+REACH = 3.0
 """Reach of a click, in distances from the click to the nearest sample that was right."""
 LEAST_REACH = 2.5  # samples along the finest axis
 SURE = 0.7
@@ -25,6 +27,8 @@ TONE_SCALE = 1.0
 TRUST = 0.2
 SWEEPS = 25
 CELLS = 60_000
+LOST = 1.2
+"""Distance of a click from the mask, in depths of the mask, from which it is about another object."""
 
 
 def corrected(
@@ -60,17 +64,26 @@ def corrected(
     return changed
 
 
+def lost(field: Field, spacing: Sequence[float], click: tuple[NDArray[np.float64], bool]) -> bool:
+    """Whether a click on the object lies so far from the field that this must be another object."""
+    mask = field > 0.5
+    if not mask.any() or not click[1]:
+        return click[1]
+    near = around(mask)
+    depth = float(ndimage.distance_transform_edt(np.pad(mask[near], 1), sampling=spacing).max())
+    return _distance(mask, *click, np.asarray(spacing)) > LOST * depth
+
+
 def _relaxed(scene: Scene, before: Field, sure: Mask, far: Field, label: bool) -> Field:
     """The field on the scene's cells under the click's influence, fixed where the influence ends."""
-    ours = before * (1 - sure) + (sure if label else 0)
-    odds = evidence(scene, ours * scene.valid, (1 - ours) * scene.valid)
     alike = np.exp(-0.5 * ((scene.smooth - np.median(scene.smooth[sure])) / TONE_SCALE) ** 2)
     push = PUSH * np.clip(1 - far, 0, 1) * alike
     prior = np.log(np.clip(before, 0.02, 0.98) / np.clip(1 - before, 0.02, 0.98))
-    target = 1 / (1 + np.exp(-(prior + (push if label else -push) + 0.5 * odds * (far < 1))))
+    target = 1 / (1 + np.exp(-(prior + (push if label else -push))))
     target = np.where(sure, 1.0 if label else 0.0, np.where(far < 1, target, before)).astype(np.float32)
     hold = np.where(sure | (far >= 1), FIXED, np.float32(TRUST))
-    return relax(before, target, hold, scene.links, SWEEPS)
+    after = relax(before, target, hold, scene.links, SWEEPS)
+    return np.maximum(after, before) if label else np.minimum(after, before)
 
 
 def _distance(mask: Mask, point: NDArray[np.float64], label: bool, size: NDArray[np.float64]) -> float:

@@ -42,7 +42,7 @@ def hypotheses(scene: Scene, support: Support, click: NDArray[np.intp] | None = 
         [rho <= max(1.0, float(rho.min()))],
         _cuts(scene, rho),
         _watersheds(scene, rho),
-        _intervals(scene, rho, click),
+        _intervals(scene, rho, support.framed(scene.grid.centres), click),
     )
     found: dict[bytes, Mask] = {}
     for guess in guesses:
@@ -66,7 +66,7 @@ def _watersheds(scene: Scene, rho: Field) -> Iterator[Mask]:
         yield ndimage.watershed_ift(edges, markers) == 1
 
 
-def _intervals(scene: Scene, rho: Field, click: NDArray[np.intp] | None) -> Iterator[Mask]:
+def _intervals(scene: Scene, rho: Field, framed: Mask, click: NDArray[np.intp] | None) -> Iterator[Mask]:
     """Components of the cells whose tone lies in an interval; also of their erosions, to open thin bridges."""
     if not scene.allowed.any():
         return
@@ -79,14 +79,14 @@ def _intervals(scene: Scene, rho: Field, click: NDArray[np.intp] | None) -> Iter
             if everything or (click is not None and not low <= tone[tuple(click)] < high):
                 continue
             between = (tone >= low) & (tone < high) & scene.allowed
-            yield from _components(between, weight, click)
+            yield from _components(between, weight, framed, click)
             if tone is scene.smooth:
-                for piece in _components(eroded(between), weight, click):
+                for piece in _components(eroded(between), weight, framed, click):
                     yield dilated(piece) & between
 
 
-def _components(mask: Mask, weight: Field, click: NDArray[np.intp] | None) -> Iterator[Mask]:
-    """The component at the click; without one the most central component and the one with the largest bounds."""
+def _components(mask: Mask, weight: Field, framed: Mask, click: NDArray[np.intp] | None) -> Iterator[Mask]:
+    """The component at the click; without one the most central component and the one that best fills the frame."""
     pieces, count = ndimage.label(mask)
     if count == 0:
         return
@@ -95,7 +95,8 @@ def _components(mask: Mask, weight: Field, click: NDArray[np.intp] | None) -> It
     else:
         held = np.bincount(pieces.ravel(), weight.ravel())
         held[0] = 0
-        sizes = [np.prod([s.stop - s.start for s in span]) for span in ndimage.find_objects(pieces)]
+        spans = ndimage.find_objects(np.where(framed, pieces, 0), count)
+        sizes = [np.prod([s.stop - s.start for s in span]) if span else 0 for span in spans]
         chosen = {int(np.argmax(held)), int(np.argmax(sizes)) + 1}
     for piece in sorted(chosen):
         yield pieces == piece

@@ -43,7 +43,7 @@ def dice(a: Mask, b: Mask) -> float:
     return 2 * count(a & b) / max(count(a) + count(b), 1)
 
 
-def around(mask: Mask) -> tuple[slice, slice, slice]:
-    """What holds a mask that is not empty, and one cell more on each side."""
-    z, y, x = (slice(max(low - 1, 0), high + 1) for low, high in bounds(mask))
+def around(mask: Mask, margin: int = 1) -> tuple[slice, slice, slice]:
+    """What holds a mask that is not empty, and some cells more on each side."""
+    z, y, x = (slice(max(low - margin, 0), high + margin) for low, high in bounds(mask))
     return z, y, x

@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.models.basin.solid.candidates import Candidate, Clicks, candidates, fine
-from promptile.models.basin.solid.corrections import corrected
+from promptile.models.basin.solid.corrections import corrected, lost
+from promptile.models.basin.solid.growth import grown, partial
 from promptile.models.basin.solid.ranking import BOX, CLICK, FLAT_BOX
-from promptile.models.basin.solid.supports import supports_of_box, supports_of_click
+from promptile.models.basin.solid.supports import flat_axis, supports_of_box, supports_of_click
 from promptile.models.basin.solid.workgrid import Field
 from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
 
 LIMIT = 0.01
 """Fields end here and at one minus this, so that logits stay finite."""
+CONTINUED = 0.8
+"""Score of an answer that follows an earlier one."""
 OTHER_SIZE = 1.5
 """Ratio of volumes from which a candidate is a part or a larger whole."""
 
@@ -40,14 +43,16 @@ class Solid:
         view: View = embedding.content
         samples = view.samples[0] if len(view.samples) == 1 else view.samples.mean(axis=0)
         samples = np.asarray(samples, np.float32)
-        if prompt.mask is not None and (prompt.mask > 0).any():
-            return _corrected(samples, view, prompt)
+        if prompt.mask is not None and (prompt.mask > 0).any() and not _restarts(view, prompt):
+            return _continued(samples, view, prompt)
         return _found(samples, view, prompt)
 
 
 def _found(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
     """Answers from a box or clicks alone."""
     clicks = Clicks(prompt.points, prompt.labels)
+    if prompt.box is None and not prompt.labels.any():
+        return Masks(_logit(np.zeros((1, *view.shape), np.float32)), np.zeros(1))
     if prompt.box is not None:
         supports = supports_of_box(prompt.box, view.spacing)
         ranking = FLAT_BOX if supports[0].flat is not None else BOX
@@ -76,18 +81,35 @@ def _various(found: list[Candidate]) -> list[Candidate]:
     return sorted(chosen, key=lambda c: -c.score)
 
 
-def _corrected(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
-    """An earlier answer after the clicks that it does not agree with."""
+def _restarts(view: View, prompt: WindowPrompt) -> bool:
+    """Whether the newest click says that the mask is about another object."""
+    if prompt.box is None or prompt.mask is None or not len(prompt.points) or partial(prompt.mask, view.valid):
+        return False
+    field = np.where(view.valid, prompt.mask > 0, False).astype(np.float32)
+    point, label = prompt.points[-1], bool(prompt.labels[-1])
+    return _contradicts(field, view, point, label) and lost(field, view.spacing, (point, label))
+
+
+def _contradicts(field: Field, view: View, point: NDArray[np.float64], label: bool) -> bool:
+    at = tuple(np.clip(np.rint(point).astype(int), 0, np.subtract(view.shape, 1)))
+    return bool(field[at] > 0.5) != label
+
+
+def _continued(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
+    """An earlier answer after the clicks that contradict it; a partial one is grown over the window first."""
     mask = prompt.mask if prompt.mask is not None else np.zeros(view.shape, np.float32)
-    field = np.where(view.valid, 1 / (1 + np.exp(-mask)), 0).astype(np.float32)
-    return Masks(_logit(_obeying(field, samples, view, prompt))[None], np.array([0.7]))
+    if partial(mask, view.valid):
+        box = None if prompt.box is None or flat_axis(prompt.box) is not None else prompt.box
+        field = grown(samples, view.valid, view.spacing, mask, box)
+    else:
+        field = (1 / (1 + np.exp(-mask.astype(np.float32)))).astype(np.float32)
+    return Masks(_logit(_obeying(field, samples, view, prompt))[None], np.array([CONTINUED]))
 
 
 def _obeying(field: Field, samples: Field, view: View, prompt: WindowPrompt) -> Field:
     """The field, corrected by each click that it contradicts."""
     for point, label in zip(prompt.points, prompt.labels, strict=True):
-        at = tuple(np.clip(np.rint(point).astype(int), 0, np.subtract(view.shape, 1)))
-        if (field[at] > 0.5) != label:
+        if _contradicts(field, view, point, bool(label)):
             field = corrected(field, samples, view.valid, view.spacing, (point, bool(label)))
     return np.where(view.valid, field, 0)
 

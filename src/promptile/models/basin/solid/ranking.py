@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from promptile.models.basin.solid.masks import bounds, count, dilated, eroded
+from promptile.models.basin.solid.masks import around, bounds, count, dilated, eroded
 from promptile.models.basin.solid.scene import Scene
 from promptile.models.basin.solid.supports import Support
 from promptile.models.basin.solid.workgrid import Mask
@@ -17,48 +18,76 @@ RING_CELLS = 3
 CORE = 0.5
 """Radius of the middle that a guess should cover."""
 
-MEASURES = (
-    "gap",  # mean distance of the guess from the sides of the user's box, in sides
-    "worst gap",  # the largest of these
-    "core",  # share of the support's middle that the guess covers
-    "overlap",  # Dice with the ellipsoid
-    "fill",  # share of the allowed cells
-    "log fill",
-    "border",  # share of the surface that lies on the border of the allowed cells
-    "edge",  # mean contrast across the surface
-    "inner",  # mean contrast between cells inside
-    "roundness",  # log of volume^(2/3) over surface
-    "rim",  # mean steepness on the surface
-    "outer",  # mean steepness two cells outside of it
-    "near",  # overlap of the tones with those of a ring outside
-    "wide",  # overlap of the tones with all other allowed ones
-    "step",  # difference of the mean tones of inside and ring, in deviations
-)
+WEIGHTS: dict[str, tuple[float, float, float]] = {
+    # mean distance of the guess from the sides of the user's box, in sides
+    "gap": (-7.03, -6.39, 0.0),
+    # the largest of these
+    "worst gap": (-10.44, -8.03, 0.0),
+    # share of the support's middle that the guess covers
+    "core": (-0.24, 2.33, 2.12),
+    # Dice with the ellipsoid
+    "overlap": (1.82, 4.29, -5.63),
+    # share of the allowed cells
+    "fill": (-3.02, -1.62, -7.39),
+    # its logarithm
+    "log fill": (0.44, 0.62, 1.14),
+    # share of the surface that lies on the border of the allowed cells
+    "border": (-3.92, -3.32, -7.57),
+    # mean contrast across the surface
+    "edge": (16.75, 16.39, 42.25),
+    # mean contrast between cells inside
+    "inner": (-8.74, -4.16, 2.92),
+    # log of volume^(2/3) over surface
+    "roundness": (6.83, 4.51, -1.48),
+    # mean steepness on the surface
+    "rim": (0.58, 0.84, 2.19),
+    # mean steepness two cells outside of it
+    "outer": (-1.27, -4.55, -1.31),
+    # depth of the click in the guess, of the guess's largest depth; 0 without a click
+    "central": (0.0, 0.0, 5.42),
+    # overlap of the tones with those of a ring outside
+    "near": (-15.07, -12.35, -11.35),
+    # overlap of the tones with all other allowed ones
+    "wide": (5.49, 2.64, 15.59),
+    # difference of the mean tones of inside and ring, in deviations
+    "step": (-1.76, -1.85, -1.19),
+}
+"""What each measure weighs for a box, a flat box and a click: the score is the weighted sum.
+
+Fitted on half of the objects of a few CT and MR volumes so that the softmax of the scores picks guesses with a
+high mean Dice. A click has no box, so that its gaps are 0; boxes have no click, so that their centrality is 0.
+"""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What the measures weigh for one kind of prompt."""
+    """How guesses are compared for one kind of prompt."""
 
-    weights: tuple[float, ...]
-    """One per measure. Fitted so that the softmax of the scores picks guesses with a high mean Dice."""
+    column: int
+    """Of `WEIGHTS`."""
     cells: int
     """How many cells a scene of this kind may have."""
     expected: tuple[float, float]
     """Offset and slope of the Dice that a best score lets expect."""
 
     def score(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """``(n,)`` from ``(n, len(MEASURES))``."""
-        scores: NDArray[np.float64] = rows @ np.array(self.weights)
+        """``(n,)`` from ``(n, measures)``."""
+        scores: NDArray[np.float64] = rows @ np.array([weights[self.column] for weights in WEIGHTS.values()])
         return scores
 
     def dice(self, score: float) -> float:
         """The Dice that a score lets expect, 0 to 1."""
-        return float(np.clip(self.expected[0] + self.expected[1] * score, 0.05, 0.95))
+        return float(np.clip(self.expected[0] + self.expected[1] * score, *EXPECTED_LIMITS))
+
+
+BOX = Ranking(0, cells=40_000, expected=(1.28, 0.041))
+FLAT_BOX = Ranking(1, cells=20_000, expected=(0.73, 0.031))
+CLICK = Ranking(2, cells=12_000, expected=(-1.19, 0.037))
+EXPECTED_LIMITS = (0.05, 0.95)
 
 
 def measures(scene: Scene, support: Support, guesses: list[Mask]) -> NDArray[np.float64]:
-    """``(n, len(MEASURES))``: one row per guess."""
+    """``(n, measures)``: one row per guess, the columns as in `WEIGHTS`."""
     rho = support.radius(scene.grid.centres)
     ellipsoid, core = (rho <= 1) & scene.allowed, (rho <= CORE) & scene.allowed
     framed = support.framed(scene.grid.centres) & scene.allowed
@@ -75,10 +104,11 @@ def measures(scene: Scene, support: Support, guesses: list[Mask]) -> NDArray[np.
                 *(fill, float(np.log(max(fill, 1e-6)))),
                 *_surface(scene, guess),
                 *_rim(scene, guess),
+                _central(scene, support, guess) if support.frame is None else 0.0,
                 *_tones(scene, guess),
             )
         )
-    return np.array(rows).reshape(len(guesses), len(MEASURES))
+    return np.array(rows).reshape(len(guesses), len(WEIGHTS))
 
 
 def _gaps(guess: Mask, framed: Mask, flat: int | None) -> list[float]:
@@ -119,6 +149,14 @@ def _rim(scene: Scene, guess: Mask) -> tuple[float, float]:
     return float(steep[on].mean()) if on.any() else 0.0, float(steep[out].mean()) if out.any() else 0.0
 
 
+def _central(scene: Scene, support: Support, guess: Mask) -> float:
+    near = around(guess)
+    depth = ndimage.distance_transform_edt(np.pad(guess[near], 1), sampling=scene.grid.spacing)
+    click = scene.grid.cells(support.centre[None])[0] - [s.start for s in near] + 1
+    inside = all(0 <= c < n for c, n in zip(click, depth.shape, strict=True))
+    return float(depth[tuple(click)] / depth.max()) if inside else 0.0
+
+
 def _tones(scene: Scene, guess: Mask) -> tuple[float, float, float]:
     """Overlap of the tones with a ring's and with all others', and the step between inside and ring."""
     ring = dilated(guess, RING_CELLS) & ~guess & scene.valid
@@ -130,20 +168,3 @@ def _tones(scene: Scene, guess: Mask) -> tuple[float, float, float]:
     a, b = scene.tone[guess], scene.tone[ring]
     step = abs(a.mean() - b.mean()) / np.sqrt(a.var() + b.var() + 0.01)
     return float(near), float(wide), float(step)
-
-
-BOX = Ranking(
-    weights=(-23.6, -9.77, 1.16, -0.817, -2.97, 0.112, -6.06, 16.9, -8.81, 7.2, 0.893, -0.772, -12.4, 5.7, -1.62),
-    cells=50_000,
-    expected=(1.1711, 0.0382),
-)
-FLAT_BOX = Ranking(
-    weights=(-4.55, -5.26, 3.17, 4.55, 3.03, 0.82, -2.19, 17.8, 1.26, 2.89, 2.27, -4.22, -6.9, 3.05, -0.562),
-    cells=20_000,
-    expected=(0.2008, 0.0294),
-)
-CLICK = Ranking(
-    weights=(0, 0, 5.41, 4.71, -4.73, -0.52, -2.01, 11.9, 6.29, -1.8, 4.53, -4.39, -7.34, 4.14, -0.343),
-    cells=12_000,
-    expected=(0.3, 0.03),
-)

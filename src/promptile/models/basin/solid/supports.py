@@ -17,16 +17,16 @@ Axes = Sequence[NDArray[np.float64]]
 MARGIN = 0.2
 """What is seen around the bounds, as a part of their size."""
 LEAST_MARGIN = 3  # samples
-FLAT_HEIGHTS = (0.5, 0.9, 1.5)
+FLAT_HEIGHTS = (0.5, 1.0, 2.0)
 """Heights of the objects that a flat box may stand for, as parts of the mean of its sides."""
-FLAT_REACH = (1.3, 1.1)
+FLAT_REACH = (1.6, 1.3)
 """How far an object may go beyond a flat box's ellipsoid: along the flat axis, and beside it."""
 CLICK_REACH = 1.6
 """How far an object may go beyond a click's sphere."""
-CLICK_SCALES = 1.6
+CLICK_SCALES = 1.8
 """Ratio of one sphere to the next smaller one."""
 SMALLEST_CLICK = 2.5  # samples of the coarsest axis: the radius of the smallest sphere
-MOST_SCALES = 8
+MOST_SCALES = 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +104,9 @@ def supports_of_box(box: NDArray[np.float64], spacing: Sequence[float]) -> list[
     """One support for a box; one for each likely height of a box in a single slice."""
     sides = box[1] - box[0]
     centre, radii = box.mean(axis=0), np.maximum(sides / 2, 0.5)
-    thin = [axis for axis in range(3) if sides[axis] <= 1]
-    if len(thin) != 1:
+    axis = flat_axis(box)
+    if axis is None:
         return [Support(centre, radii, box, box)]
-    axis = thin[0]
     side = np.delete(sides * spacing, axis).mean()
     found = []
     for height in FLAT_HEIGHTS:
@@ -117,6 +116,12 @@ def supports_of_box(box: NDArray[np.float64], spacing: Sequence[float]) -> list[
         reach[axis] = FLAT_REACH[0]
         found.append(Support(centre, tall, np.stack([centre - tall * reach, centre + tall * reach]), box, axis))
     return found
+
+
+def flat_axis(box: NDArray[np.float64]) -> int | None:
+    """The axis along which a box is one slice of an object; None for a box around all of it."""
+    thin = np.flatnonzero(box[1] - box[0] <= 1)
+    return int(thin[0]) if len(thin) == 1 else None
 
 
 def supports_of_click(point: NDArray[np.float64], shape: Sequence[int], spacing: Sequence[float]) -> list[Support]:

@@ -58,7 +58,7 @@ class WorkGrid:
 
     def pool(self, samples: NDArray[Any]) -> Field:
         """Means over the cells of an array of the whole view."""
-        pooled = samples[self.window.slices].astype(np.float32)
+        pooled: NDArray[Any] = samples[self.window.slices].astype(np.float32)
         for axis, (n, f) in enumerate(zip(self.window.shape, self.factors, strict=True)):
             if f == 1:
                 continue
