@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py --sides 3000 30000
 
-A hundred discs lie in the first 3000 x 3000 samples of each image, or are spread over all of it. Their boxes are segmented
-in a process of its own, and its peak memory and time are printed as a table.
+A hundred discs lie in the first 3000 x 3000 samples of each image, or are spread over all of it. Their boxes are
+segmented in a process of its own, and its peak memory and time are printed as a table.
 """
 
 from __future__ import annotations
