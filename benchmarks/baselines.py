@@ -84,7 +84,7 @@ def _slices(box: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, ..
 
 def _around(box: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, ...]:
     margin = np.ceil((box[1] - box[0]) * MARGIN) + 3
-    return _slices(box + [-margin, margin], shape)
+    return _slices(np.stack([box[0] - margin, box[1] + margin]), shape)
 
 
 def _ellipse(shape: tuple[int, ...], box: NDArray[np.float64], size: float) -> NDArray[np.bool_]:

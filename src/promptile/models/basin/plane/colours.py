@@ -14,6 +14,8 @@ _WHITE = _TO_XYZ.sum(axis=1)
 TAIL = 0.2
 """Share of the scale kept for what is darker, or brighter, than the visible range: seas and bright nuclei lie there."""
 
+ENOUGH = 8000
+"""Samples from which a palette is made."""
 ROUNDS = 6
 """Rounds of k-means: more change no answer."""
 
@@ -54,8 +56,9 @@ class Palette:
 
     @classmethod
     def of(cls, colours: NDArray[np.float32], size: int, blur: float) -> Palette:
-        """k-means from starts spread over the colours' brightness; `blur` in steps of `lab`."""
-        flat = colours.reshape(len(colours), -1).T
+        """k-means from starts spread over the colours' main axis; `blur` in steps of `lab`."""
+        every = colours.reshape(len(colours), -1).T
+        flat = every[:: max(1, len(every) // ENOUGH)]
         order = np.argsort(flat @ _axis(flat), kind="stable")
         centres = flat[order[((np.arange(size) + 0.5) * len(order) / size).astype(int)]]
         for _ in range(ROUNDS):
@@ -64,7 +67,7 @@ class Palette:
             sums = np.stack([np.bincount(index, channel, size) for channel in flat.T], axis=1)
             centres = np.where(count[:, None] > 0, sums / np.maximum(count, 1)[:, None], centres).astype(np.float32)
         apart = ((centres[:, None] - centres) ** 2).sum(axis=2)
-        return cls(centres, _nearest(flat, centres), np.exp(-apart / (2 * blur**2)).astype(np.float32))
+        return cls(centres, _nearest(every, centres), np.exp(-apart / (2 * blur**2)).astype(np.float32))
 
     def histogram(self, weights: NDArray[np.float32]) -> NDArray[np.float64]:
         """``(k,)``: share of each colour under weights of the samples, smoothed between like colours."""
@@ -82,4 +85,5 @@ def _axis(flat: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _nearest(flat: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
-    return np.argmin((centres**2).sum(axis=1) - 2 * flat @ centres.T, axis=1)
+    index: NDArray[np.intp] = np.argmin((centres**2).sum(axis=1) - 2 * flat @ centres.T, axis=1)
+    return index

@@ -27,6 +27,8 @@ BEND = 0.06
 """Cost of a squared step between neighbouring rays, in units of one perfect edge."""
 RING = 6
 """Steps outside of a contour that tell the colours around it."""
+CLICK_COST = 2.0
+"""Of a contour on the wrong side of a click, on its ray and the two beside it, in perfect edges."""
 PRECISION = 3.0
 """Cells of a frame."""
 COLOUR_PULL = 0.2
@@ -51,7 +53,8 @@ class Polar:
 
 def radii() -> NDArray[np.float64]:
     """``(STEPS,)``: in samples."""
-    return NEAREST * GROWTH ** np.arange(STEPS)
+    lengths: NDArray[np.float64] = NEAREST * np.power(GROWTH, np.arange(STEPS))
+    return lengths
 
 
 def areas() -> NDArray[np.float32]:
@@ -88,18 +91,34 @@ def _edges(colours: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np
     return edges * known
 
 
-def search(polar: Polar) -> NDArray[np.int64]:
-    """``(n, RAYS)``: the step of the contour on each ray, one contour for each of `STARTS`."""
+def search(polar: Polar, clicks: NDArray[np.float32]) -> NDArray[np.int64]:
+    """``(n, RAYS)``: the step of the contour on each ray, one contour for each of `STARTS`.
+
+    `clicks` ``(RAYS, STEPS)`` is what further clicks say against a contour there, see `against`.
+    """
     step = np.arange(STEPS)
     found = []
     for start in STARTS:
         path = np.full(RAYS, round(float(start)))
         for _ in range(2):
             gain = polar.edges + COLOUR_PULL * _region(polar, path)
-            gain = gain - SCALE_PULL * (step - start) ** 2
+            gain = gain - SCALE_PULL * (step - start) ** 2 - clicks
             path = trace(gain.astype(np.float32), STEEPEST, BEND)
         found.append(path)
     return np.stack(found)
+
+
+def against(polar: Polar, points: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """``(RAYS, STEPS)``: how much points speak against a contour there: it must go round the object's and no others."""
+    cost = np.zeros((RAYS, STEPS), np.float32)
+    for point, label in zip(points, labels, strict=True):
+        off = point - polar.centre
+        ray = round(float(np.arctan2(off[0], off[1])) * RAYS / (2 * np.pi))
+        step = np.log(max(float(np.hypot(*off)), 1e-6) / NEAREST) / np.log(GROWTH) - 0.5
+        broken = np.arange(STEPS) < step if label else np.arange(STEPS) >= step
+        for beside in (-1, 0, 1):
+            cost[(ray + beside) % RAYS] += np.float32(CLICK_COST) * broken
+    return cost
 
 
 def bounds(polar: Polar, path: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -117,7 +136,8 @@ def fill(polar: Polar, path: NDArray[np.int64], frame: Frame) -> NDArray[np.floa
     radius = _edge_radius(path)
     limit = radius[ray] * (1 - part) + radius[(ray + 1) % RAYS] * part
     depth = (limit - np.hypot(y[:, None], x[None])) / np.sqrt(frame.cell.prod())
-    return np.clip(depth + 0.5, 0, 1).astype(np.float32)
+    part_inside: NDArray[np.float64] = np.clip(depth + 0.5, 0, 1)
+    return part_inside.astype(np.float32)
 
 
 def soften(inside: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -128,7 +148,8 @@ def soften(inside: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _edge_radius(path: NDArray[np.int64]) -> NDArray[np.float64]:
     """An edge between steps k and k + 1 lies half way."""
-    return NEAREST * GROWTH ** (path + 0.5)
+    lengths: NDArray[np.float64] = NEAREST * np.power(GROWTH, path + 0.5)
+    return lengths
 
 
 def _directions() -> NDArray[np.float64]:
@@ -182,9 +203,9 @@ def trace(gain: Any, steepest: int, bend: float) -> Any:
             total[i, k] = best + gain[i % rays, k]
             back[i, k] = choice
     path = np.zeros(rays, np.int64)
-    k = np.argmax(total[2 * rays - 1])
+    here = np.argmax(total[2 * rays - 1])
     for i in range(2 * rays - 1, rays // 2 - 1, -1):
         if i < rays // 2 + rays:
-            path[i % rays] = k
-        k += back[i, k]
+            path[i % rays] = here
+        here += back[i, here]
     return path

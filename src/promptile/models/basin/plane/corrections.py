@@ -39,6 +39,11 @@ def correct(
     return logits
 
 
+def contradicted(logits: NDArray[np.float32], points: NDArray[np.float64], labels: NDArray[np.bool_]) -> bool:
+    """Whether any point says other than the logits ``(y, x)``."""
+    return any((logits[_sample(p, logits.shape)] > 0) != label for p, label in zip(points, labels, strict=True))
+
+
 def _mend(
     sight: Sight,
     logits: NDArray[np.float32],

@@ -26,6 +26,7 @@ _FIXED = np.float32(1e6)
 
 
 def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log odds of a probability, finite."""
     p = np.clip(probability, 1e-4, 1 - 1e-4)
     odds: NDArray[np.float32] = np.log(p / (1 - p))
     return odds
@@ -76,4 +77,5 @@ def _links(colours: NDArray[np.float32]) -> NDArray[np.float32]:
     apart = np.zeros((2, *colours.shape[1:]), np.float32)
     apart[0, :-1] = np.square(np.diff(colours, axis=1)).sum(axis=0)
     apart[1, :, :-1] = np.square(np.diff(colours, axis=2)).sum(axis=0)
-    return np.exp(-apart / (apart.mean() + np.float32(1e-3))) + np.float32(THROUGH)
+    links: NDArray[np.float32] = np.exp(-apart / (apart.mean() + np.float32(1e-3))) + np.float32(THROUGH)
+    return links

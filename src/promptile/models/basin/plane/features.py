@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,19 +33,18 @@ class Features:
     known: NDArray[np.bool_]
     """``shape``: False where the image has no sample."""
     palette: Palette
-    edges: NDArray[np.float32]
-    """``(3, *shape)``: structure tensor (yy, xy, xx), its trace about 1 on the strongest edge nearby."""
 
     @classmethod
     def of(cls, view: View, frame: Frame) -> Features:
         cells, known = frame.gather(view)
         colours = ndimage.gaussian_filter(lab(cells), (0, SMOOTH, SMOOTH), mode="nearest")
-        return cls(colours, known, Palette.of(colours, COLOURS, BLUR), _structure(colours))
+        return cls(colours, known, Palette.of(colours, COLOURS, BLUR))
 
-
-def _structure(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    down, right = np.gradient(colours, axis=(1, 2))
-    tensor = np.stack([(down * down).sum(axis=0), (down * right).sum(axis=0), (right * right).sum(axis=0)])
-    around = ndimage.gaussian_filter(tensor[0] + tensor[2], NEIGHBOURHOOD, mode="nearest")
-    scaled: NDArray[np.float32] = tensor / (around + np.float32(GRAIN))
-    return scaled
+    @cached_property
+    def edges(self) -> NDArray[np.float32]:
+        """``(3, *shape)``: structure tensor (yy, xy, xx), its trace about 1 on the strongest edge nearby."""
+        down, right = np.gradient(self.colours, axis=(1, 2))
+        tensor = np.stack([(down * down).sum(axis=0), (down * right).sum(axis=0), (right * right).sum(axis=0)])
+        around = ndimage.gaussian_filter(tensor[0] + tensor[2], NEIGHBOURHOOD, mode="nearest")
+        scaled: NDArray[np.float32] = tensor / (around + np.float32(GRAIN))
+        return scaled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -65,7 +64,8 @@ class Frame:
 
     def centres(self, axis: int) -> NDArray[np.float64]:
         """Where the cells' centres are along an axis."""
-        return self.low[axis] + (np.arange(self.shape[axis]) + 0.5) * self.cell[axis]
+        places: NDArray[np.float64] = self.low[axis] + (np.arange(self.shape[axis]) + 0.5) * self.cell[axis]
+        return places
 
     def cells_of(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points of the window ``(n, 2)`` in index coordinates of the cells."""
@@ -101,7 +101,7 @@ class Frame:
     @cached_property
     def _down(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         rows, columns = (
-            _tents(self.centres(a), np.arange(s.start, s.stop), max(1.0, self.cell[a]))
+            _tents(self.centres(a), np.arange(s.start, s.stop, dtype=float), max(1.0, self.cell[a]))
             for a, s in enumerate(self.piece)
         )
         return rows, columns
@@ -109,14 +109,15 @@ class Frame:
     @cached_property
     def _up(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         rows, columns = (
-            _tents(np.arange(s.start, s.stop), self.centres(a), max(1.0, self.cell[a]))
+            _tents(np.arange(s.start, s.stop, dtype=float), self.centres(a), max(1.0, self.cell[a]))
             for a, s in enumerate(self.piece)
         )
         return rows, columns
 
 
-def _tents(to: NDArray[np.float64], source: Sequence[int], width: float) -> NDArray[np.float32]:
+def _tents(to: NDArray[np.float64], source: NDArray[np.float64], width: float) -> NDArray[np.float32]:
     """``(len(to), len(source))``: linear interpolation, widened to an average where it shrinks."""
     place = np.clip(to, source[0], source[-1])
-    weights = np.maximum(0, 1 - np.abs(place[:, None] - np.asarray(source)) / width)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights = np.maximum(0, 1 - np.abs(place[:, None] - source) / width)
+    shares: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return shares.astype(np.float32)

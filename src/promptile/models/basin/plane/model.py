@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from promptile.models.basin.plane import contours, ranking
-from promptile.models.basin.plane.corrections import correct
+from promptile.models.basin.plane.corrections import contradicted, correct
 from promptile.models.basin.plane.cut import believed, log_odds, settle, tidy
 from promptile.models.basin.plane.features import Features
 from promptile.models.basin.plane.frame import INNER, MARGIN, SIDE, Frame
+from promptile.models.basin.plane.growth import grow
 from promptile.models.basin.plane.prior import posterior
+from promptile.models.basin.plane.regions import winding
 from promptile.models.basin.plane.sight import Sight
 from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
 
 CERTAIN = np.float32(8.0)
 """Logit of what is known: no data is no object, and nothing reaches out of a box."""
+VIOLATION = 1.0
+"""Log odds against a contour per unit of `contours.against`."""
+TOLD = 0.8
+"""Score of an answer that follows an earlier one."""
 CANDIDATES = 3
 """Answers to one click: a part, the whole, something larger."""
 CRUMB = 0.1
 """Pieces smaller than this share of the largest are dropped."""
+
+
+NOTHING = WindowPrompt(np.empty((0, 2)), np.empty(0, bool))
 
 
 class Plane:
@@ -51,12 +61,20 @@ class Plane:
     def _start(self, sight: Sight, prompt: WindowPrompt) -> tuple[list[NDArray[np.float32]], list[float]]:
         """Answers before the points are heard that contradict them."""
         if prompt.mask is not None and (prompt.mask > 0).any():
-            return [prompt.mask.astype(np.float32)], [0.8]
+            return [_from_mask(sight, prompt, prompt.mask.astype(np.float32))], [TOLD]
         if prompt.box is not None:
             return _from_box(sight, prompt.box)
         if prompt.labels.any():
-            return _from_click(sight, prompt.points[prompt.labels][0])
+            return _from_clicks(sight, prompt)
         return [np.full(sight.view.shape, -CERTAIN)], [0.0]
+
+
+def _from_mask(sight: Sight, prompt: WindowPrompt, mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A whole answer that clicks contradict is theirs to correct; anything else is continued or drawn finer."""
+    if (mask != 0).all() and contradicted(mask, prompt.points, prompt.labels):
+        return mask
+    frame, inside = grow(sight, prompt, mask)
+    return _paste(frame, inside, None)
 
 
 def _from_box(sight: Sight, box: NDArray[np.float64]) -> tuple[list[NDArray[np.float32]], list[float]]:
@@ -72,13 +90,20 @@ def _from_box(sight: Sight, box: NDArray[np.float64]) -> tuple[list[NDArray[np.f
     return [_paste(frame, inside, box)], [shape.agreement(inside)]
 
 
-def _from_click(sight: Sight, click: NDArray[np.float64]) -> tuple[list[NDArray[np.float32]], list[float]]:
+def _from_clicks(sight: Sight, prompt: WindowPrompt) -> tuple[list[NDArray[np.float32]], list[float]]:
+    click = prompt.points[prompt.labels][0]
     polar = contours.unroll(sight, click)
-    paths = contours.search(polar)
-    score = ranking.scores(polar, paths)
+    against = contours.against(polar, prompt.points, prompt.labels)
+    paths = contours.search(polar, against)
+    score = ranking.scores(polar, paths) - VIOLATION * np.take_along_axis(against, paths.T, axis=1).sum(axis=0)
     chosen = ranking.choose(paths, score, CANDIDATES)
     answers = [_refined(sight, polar, paths[i]) for i in chosen]
-    return answers, ranking.quality(score, chosen)
+    scores = ranking.quality(score, chosen)
+    region = winding(sight, click) if len(prompt.points) == 1 else None
+    if region is None:
+        return answers, scores
+    frame, inside = grow(sight, replace(NOTHING, mask=region), region)
+    return [_paste(frame, inside, None), *answers[:-1]], [max(TOLD, scores[0]), *scores[:-1]]
 
 
 def _refined(sight: Sight, polar: contours.Polar, path: NDArray[np.int64]) -> NDArray[np.float32]:

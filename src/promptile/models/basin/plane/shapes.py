@@ -26,9 +26,8 @@ CORNERS = (0.15, 0.35, 0.55, 0.75, 0.9, 1.0)
 """Where a parallelogram touches the sides, from their middle (0) to the corner of the box (1)."""
 RIGHT_SPREAD = 0.13
 """Spread of the cosine of a parallelogram's angle: what people build and plough is right-angled."""
-NOTCHES = (0.35, 0.5, 0.65)
 
-FAMILIES = {"ellipse": 6.8, "superellipse": -0.4, "box": -0.2, "parallelogram": 3.2, "notched": -6.7, "triangle": -2.6}
+FAMILIES = {"ellipse": 6.8, "superellipse": -0.4, "box": -0.2, "parallelogram": 3.2}
 """Log weight of each shape of a family before the image is seen."""
 
 
@@ -49,7 +48,8 @@ class Library:
         """``(n,)``: log weight of the shapes in a box of these sides in samples."""
         a, b = (self.sides[:, i] * [height, width] for i in (0, 1))
         cosine = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-        return self.prior - np.nan_to_num(cosine) ** 2 / (2 * RIGHT_SPREAD**2)
+        log: NDArray[np.float64] = self.prior - np.nan_to_num(cosine) ** 2 / (2 * RIGHT_SPREAD**2)
+        return log
 
     def continued(self, sides: NDArray[np.bool_]) -> Library:
         """These shapes and, for each axis, the halves of them that end at sides where the object is cut off.
@@ -81,7 +81,7 @@ class Library:
 @lru_cache(maxsize=1)
 def library() -> Library:
     """The shapes, drawn once."""
-    drawn = [*_ellipses(), *_superellipses(), *_parallelograms(), *_notched(), *_triangles()]
+    drawn = [*_ellipses(), *_superellipses(), *_parallelograms()]
     masks = np.stack([mask for _, mask, _, _ in drawn]).astype(np.float32)
     prior = np.array([FAMILIES[family] + p for family, _, p, _ in drawn])
     down, right = np.gradient(masks, axis=(1, 2))
@@ -95,14 +95,15 @@ _Shape = tuple[str, NDArray[np.float64], float, NDArray[np.float64] | None]
 
 
 def _plane() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """y and x of fine samples; the box is -1 to 1."""
+    """Rows (y) and columns (x) of fine samples; the box is -1 to 1."""
     edge = SIDE / BOX
     line = (np.arange(SIDE * _FINE) + 0.5) / (SIDE * _FINE) * 2 * edge - edge
     return line[:, None], line[None]
 
 
 def _draw(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return inside.reshape(SIDE, _FINE, SIDE, _FINE).mean(axis=(1, 3))
+    share: NDArray[np.float64] = inside.reshape(SIDE, _FINE, SIDE, _FINE).mean(axis=(1, 3))
+    return share
 
 
 def _ellipses() -> list[_Shape]:
@@ -139,20 +140,3 @@ def _polygon(corners: NDArray[np.float64]) -> NDArray[np.bool_]:
     for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         inside &= turn * ((b[0] - a[0]) * (x - a[1]) - (b[1] - a[1]) * (y - a[0])) >= 0
     return inside
-
-
-def _notched() -> list[_Shape]:
-    """The box without one corner: L-shapes."""
-    y, x = _plane()
-    box = (np.abs(y) <= 1) & (np.abs(x) <= 1)
-    return [
-        ("notched", _draw(box & ~((v * y > 1 - 2 * a) & (h * x > 1 - 2 * b))), 0.0, None)
-        for v, h in product((-1, 1), repeat=2)
-        for a, b in product(NOTCHES, repeat=2)
-    ]
-
-
-def _triangles() -> list[_Shape]:
-    up = [np.array([(-1, t), (1, 1), (1, -1)]) for t in (-1.0, 0.0, 1.0)]
-    corners = [c for u in up for c in (u, u * [-1, 1], u[:, ::-1], u[:, ::-1] * [1, -1])]
-    return [("triangle", _draw(_polygon(c.astype(float))), 0.0, None) for c in corners]

@@ -9,10 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from promptile.models.basin.plane.colours import lab
 from promptile.models.protocols import View
 
+OVERVIEW = 256
+"""Samples along the longer side of the overview, at most."""
 LEVELS = 6
 """The coarsest copy has samples 32 times as large."""
+
+
+@dataclass(frozen=True, eq=False)
+class Overview:
+    """The whole window, coarse."""
+
+    factor: int
+    """Samples of the window per sample of the overview, along each axis."""
+    colours: NDArray[np.float32]
+    """``(c, y, x)``"""
+    known: NDArray[np.bool_]
+    """``(y, x)``"""
+    edges: NDArray[np.float32]
+    """``(y, x)``: 0 to 1, the strongest edge within a sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +53,19 @@ class Sight:
             less = _halved(share)
             levels.append((_halved(samples * share) / np.maximum(less, np.float32(1e-6)), less))
         return levels
+
+    @cached_property
+    def overview(self) -> Overview:
+        """The finest level of the pyramid that is small enough, or the coarsest."""
+        sizes = [max(share.shape) for _, share in self.pyramid]
+        level = next((i for i, n in enumerate(sizes) if n <= OVERVIEW), len(sizes) - 1)
+        samples, share = self.pyramid[level]
+        colours = ndimage.gaussian_filter(lab(samples), (0, 1, 1), mode="nearest")
+        down, right = np.diff(colours, axis=1, append=colours[:, -1:]), np.diff(colours, append=colours[..., -1:])
+        steep = np.sqrt(np.square(down).sum(axis=0) + np.square(right).sum(axis=0))
+        usual = ndimage.gaussian_filter(steep, 8.0, mode="nearest")
+        edges = ndimage.maximum_filter(steep / (steep + usual / 2 + np.float32(0.5)), 3)
+        return Overview(2**level, colours, share > 0.5, edges)
 
     def sample(self, level: int, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:
         """``(c + 1, *y.shape)``: the samples of a level at places in level 0, and last the share of valid ones."""

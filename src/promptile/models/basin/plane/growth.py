@@ -1,0 +1,95 @@
+"""Growth: an object that is known in part of a window, continued over the rest by its colours."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from promptile.models.basin.plane.cut import RARE, log_odds, settle
+from promptile.models.basin.plane.features import Features
+from promptile.models.basin.plane.frame import Frame
+from promptile.models.basin.plane.sight import Sight
+from promptile.models.protocols import WindowPrompt
+
+MOST_CELLS = 640
+"""Cells along the longer side of a window: a river of a few samples must stay one."""
+UNSEEN = 0.1
+"""How much the colours of the unknown part count as background: those that were never seen belong to it."""
+ROUNDS = 2
+"""The colours are learnt again from the first answer: a river changes on its way."""
+BAND = 6
+"""Cells around the outline of a mask that is known everywhere within which it may move."""
+LIMIT = 4.0
+"""Log odds that colours may give."""
+
+
+def grow(sight: Sight, prompt: WindowPrompt, mask: NDArray[np.float32]) -> tuple[Frame, NDArray[np.float32]]:
+    """A frame over the whole window, and how far each of its cells is inside; `mask` is 0 where nothing is known."""
+    window = sight.view.shape
+    cell = max(1.0, max(window) / MOST_CELLS)
+    shape = tuple(int(np.ceil(n / cell)) for n in window)
+    frame = Frame(np.full(2, -0.5), np.divide(window, shape), (shape[0], shape[1]), window)
+    features = Features.of(sight.view, frame)
+    start = frame.pick((mask > 0).astype(np.float32))
+    known = (frame.pick((mask != 0).astype(np.float32)) > 0.5) & features.known
+    sure = known & ~_outline(start) if known.all() else known
+    held, at = _held(frame, features, prompt, sure, start)
+    prior = np.where(known & ~sure, log_odds(ndimage.gaussian_filter(start, BAND / 2)), 0).astype(np.float32)
+    inside = np.where(known, start, np.float32(0.5))
+    for turn in range(ROUNDS):
+        odds = prior + _colour_odds(features, inside, known if turn == 0 else np.ones_like(known))
+        inside = _joined(settle(features, odds, held, at), known & (start > 0.5), frame, prompt)
+    return frame, inside
+
+
+def _outline(start: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Cells near the outline of a mask."""
+    line = (start > 0.5) ^ ndimage.binary_erosion(start > 0.5, border_value=1)
+    near: NDArray[np.bool_] = ndimage.distance_transform_cdt(~line, "chessboard") <= BAND if line.any() else line
+    return near
+
+
+def _held(
+    frame: Frame, features: Features, prompt: WindowPrompt, known: NDArray[np.bool_], start: NDArray[np.float32]
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Cells that are certain, and what they are: known ones, no data, outside of the box, at the clicks."""
+    held = known | ~features.known
+    at = np.where(features.known, start, 0).astype(np.float32)
+    if prompt.box is not None:
+        y, x = ((frame.centres(a) >= prompt.box[0, a]) & (frame.centres(a) <= prompt.box[1, a]) for a in (0, 1))
+        outside = ~(y[:, None] & x)
+        held |= outside
+        at[outside] = 0
+    places = np.clip(np.rint(frame.cells_of(prompt.points)), 0, np.subtract(frame.shape, 1)).astype(int)
+    held[tuple(places.T)] = True
+    at[tuple(places.T)] = prompt.labels
+    return held, at
+
+
+def _colour_odds(features: Features, inside: NDArray[np.float32], told: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """``shape``: log ratio of each cell's colour in the object and elsewhere."""
+    palette = features.palette
+    valid = features.known.astype(np.float32)
+    within = palette.histogram(inside * told * valid)
+    without = palette.histogram((1 - inside) * told * valid)
+    unseen = palette.histogram(valid)
+    other = (without + UNSEEN * unseen) / (without.sum() + UNSEEN)
+    ratio = np.clip(np.log((within + RARE) / (other + RARE)), -LIMIT, LIMIT).astype(np.float32)
+    odds: NDArray[np.float32] = ratio[palette.index].reshape(inside.shape)
+    return odds
+
+
+def _joined(
+    inside: NDArray[np.float32], known: NDArray[np.bool_], frame: Frame, prompt: WindowPrompt
+) -> NDArray[np.float32]:
+    """Only the pieces that hold known object or a click on it."""
+    pieces, count = ndimage.label(inside > 0.5, np.ones((3, 3), bool))
+    if count == 0:
+        return inside
+    places = np.clip(np.rint(frame.cells_of(prompt.points)), 0, np.subtract(frame.shape, 1)).astype(int)
+    wanted = np.zeros(count + 1, bool)
+    wanted[pieces[known]] = True
+    wanted[pieces[tuple(places[prompt.labels].T)]] = True
+    wanted[0] = False
+    return np.where(wanted[pieces], inside, np.minimum(inside, np.float32(0.4)))
