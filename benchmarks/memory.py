@@ -102,7 +102,7 @@ def main() -> None:
                     out.with_suffix(".tif"),
                     "-q",
                 ]
-                megabytes, seconds = peak([sys.executable, "-m", *map(str, ["promptile.cli", *command[1:]])])
+                megabytes, seconds = peak([sys.executable, "-m", *map(str, ["promptile", *command[1:]])])
                 first.setdefault(name, megabytes)
                 print(
                     f"| {side} | {name} | {megabytes:.0f} | {megabytes / first[name]:.2f} | {seconds:.0f} |", flush=True

@@ -16,15 +16,13 @@ Each file is written under a temporary name, synced and renamed.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,50 +35,14 @@ from promptile import writers
 from promptile.errors import RunError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
+from promptile.run.differences import differences, prompt_difference
+from promptile.run.files import replacing, write
+from promptile.run.record import Record
 
 FORMAT = 1
 SUFFIX = ".run.zarr"
 
 _LABEL_SIDE = {2: 1024, 3: 128}
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a run knows of one object beside its mask.
-
-    Parameters
-    ----------
-    id : int
-    category : str
-    prompt : str
-        What the prompt was made of, like ``box+points``.
-    score : float
-        The model's own guess of the mask's quality.
-    bbox : tuple of tuples of int
-        First sample and the one after the last, in index coordinates.
-    count : int
-        Number of samples.
-    measures : mapping of str to float
-        Ground area in m², volume in mm³, or counts.
-    tiles : int
-        Windows that answered.
-    touches_edge, open_edge : bool
-        Whether the object reaches the image's border; whether it ends where two answers disagreed.
-    error : str
-        Why there is no answer; empty if there is one.
-    """
-
-    id: int
-    category: str
-    prompt: str
-    score: float = 0.0
-    bbox: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
-    count: int = 0
-    measures: Mapping[str, float] | None = None
-    tiles: int = 0
-    touches_edge: bool = False
-    open_edge: bool = False
-    error: str = ""
 
 
 class Run:
@@ -176,15 +138,15 @@ class Run:
         for room in ("masks", "commits"):
             (self.path / room).mkdir()
         # Written last: a run counts as begun only once everything else is there.
-        _write(self.path / "prompts.json", json.dumps(prompts).encode())
+        write(self.path / "prompts.json", json.dumps(prompts).encode())
 
     def _refuse_others(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]] | None) -> None:
-        differences = list(_differences(self.spec, spec))
+        found = list(differences(self.spec, spec))
         if prompts is not None and self.prompts != prompts:
-            differences.append(_prompt_difference(self.prompts, prompts))
-        if differences:
+            found.append(prompt_difference(self.prompts, prompts))
+        if found:
             raise RunError(
-                f"{self.path} was made from something else: {'; '.join(differences[:4])}: "
+                f"{self.path} was made from something else: {'; '.join(found[:4])}: "
                 "use --restart to throw it away, or another --run"
             )
 
@@ -217,7 +179,7 @@ class Run:
 
     @prompts.setter
     def prompts(self, said: Sequence[Mapping[str, Any]]) -> None:
-        _write(self.path / "prompts.json", json.dumps(list(said)).encode())
+        write(self.path / "prompts.json", json.dumps(list(said)).encode())
 
     @cached_property
     def grid(self) -> Grid:
@@ -243,9 +205,9 @@ class Run:
         """Keep one object; without a mask, keep why there is none."""
         name = f"{record.id:06d}"
         if mask is not None:
-            with _replacing(self.path / "masks" / f"{name}.npz") as file:
+            with replacing(self.path / "masks" / f"{name}.npz") as file:
                 mask.save(file)
-        _write(self.path / "commits" / f"{name}.json", json.dumps(asdict(record)).encode())
+        write(self.path / "commits" / f"{name}.json", json.dumps(record.to_json()).encode())
 
     def withdraw(self, object_id: int) -> None:
         """Forget one object."""
@@ -256,13 +218,13 @@ class Run:
         """Records of all objects that were tried, by id."""
         done = self.path / "finished.json"
         if done.exists():
-            return [_record_from(entry) for entry in json.loads(done.read_bytes())]
+            return [Record.from_json(entry) for entry in json.loads(done.read_bytes())]
         found = sorted((self.path / "commits").glob("*.json"))
-        return sorted((_record_from(json.loads(f.read_bytes())) for f in found), key=lambda r: r.id)
+        return sorted((Record.from_json(json.loads(f.read_bytes())) for f in found), key=lambda r: r.id)
 
     def finish(self) -> None:
         """Mark the run as complete."""
-        _write(self.path / "finished.json", json.dumps([asdict(r) for r in self.records()]).encode())
+        write(self.path / "finished.json", json.dumps([r.to_json() for r in self.records()]).encode())
 
     def reopen(self) -> None:
         """Mark the run as not complete: something is to be computed again."""
@@ -276,8 +238,8 @@ class Run:
     @property
     def objects(self) -> pd.DataFrame:
         """One row per object that has an answer, sorted by id."""
-        rows = [_row(record) for record in self.records() if not record.error]
-        names = [*_row(Record(0, "", ""))]
+        rows = [record.to_row() for record in self.records() if not record.error]
+        names = [*Record(0, "", "").to_row()]
         return pd.DataFrame(rows, columns=None if rows else names)
 
     def mask(self, object_id: int) -> ObjectMask:
@@ -296,57 +258,3 @@ class Run:
 
 def _grid_from(stored: Mapping[str, Any]) -> Grid:
     return Grid.of(stored["shape"], stored["affine"], stored["space"])
-
-
-def _record_from(stored: dict[str, Any]) -> Record:
-    first, last = stored.pop("bbox")
-    return Record(**stored, bbox=(tuple(first), tuple(last)))
-
-
-def _row(record: Record) -> dict[str, Any]:
-    row = asdict(record)
-    measures = row.pop("measures") or {}
-    del row["error"], row["count"]
-    row["bbox"] = [*record.bbox[0], *record.bbox[1]]
-    return {"id": row.pop("id"), "category": row.pop("category"), "score": row.pop("score")} | measures | row
-
-
-def _differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
-    """What differs between two JSON values, by the path of keys."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new}):
-            yield from _differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-    elif old != new:
-        yield f"{name} was {_brief(old)}, now {_brief(new)}"
-
-
-def _brief(value: Any, most: int = 60) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= most else text[: most - 3] + "..."
-
-
-def _prompt_difference(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:
-    before, after = ({p["id"]: p for p in prompts} for prompts in (old, new))
-    changed = [i for i in after if i in before and before[i] != after[i]]
-    added, gone = [i for i in after if i not in before], [i for i in before if i not in after]
-    named = {"changed": changed, "new": added, "gone": gone}
-    parts = [
-        f"{len(ids)} {what} (object {ids[0]}{', ...' if len(ids) > 1 else ''})" for what, ids in named.items() if ids
-    ]
-    return "prompts: " + (", ".join(parts) or "another order")
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name only once it is whole and on disk."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with _replacing(path) as file:
-        file.write(content)

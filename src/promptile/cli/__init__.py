@@ -1,0 +1,45 @@
+"""The command line: `arguments` are parsed, and each of the `commands` is a call into the library.
+
+Results go to stdout, progress and errors to stderr. Exit status: 0 done; 1 an error, said in one line with its
+cure; 2 wrong usage; 3 finished, but some objects failed; 130 interrupted, the run can be continued.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from promptile.cli.arguments import build_parser
+from promptile.cli.statuses import ERROR, INTERRUPTED, USAGE
+from promptile.errors import PromptileError, UsageError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its exit status."""
+    options = build_parser().parse_args(argv)
+    logging.basicConfig(format="promptile: %(message)s", level=logging.WARNING)
+    logging.getLogger("promptile").setLevel(logging.ERROR if getattr(options, "quiet", False) else logging.INFO)
+    try:
+        status: int = options.command(options)
+        sys.stdout.flush()
+    except UsageError as error:
+        return _complain(error, USAGE)
+    except PromptileError as error:
+        return _complain(error, ERROR)
+    except BrokenPipeError:  # the reader of our output has gone, as in `promptile info x | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+    except OSError as error:
+        return _complain(f"{error.strerror or error}: {error.filename or 'the disk'}", ERROR)
+    except MemoryError:
+        return _complain("Not enough memory: use a smaller --tile", ERROR)
+    except KeyboardInterrupt:
+        return _complain("Interrupted; the same command continues", INTERRUPTED)
+    return status
+
+
+def _complain(error: object, status: int) -> int:
+    print(f"promptile: {' '.join(str(error).split())}", file=sys.stderr)
+    return status

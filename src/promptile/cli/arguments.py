@@ -1,0 +1,143 @@
+"""What can be typed."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from promptile import __version__
+from promptile.cli import commands as do
+from promptile.cli.statuses import USAGE
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command line; a parsed command has its function in `command`."""
+    parser = _Parser(
+        prog="promptile",
+        description="Segment images that are too big for a model: GeoTIFF scenes and 3D medical volumes.",
+        epilog="Try it: promptile demo",
+    )
+    parser.add_argument("--version", action="version", version=f"promptile {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (_add_segment, _add_export, _add_info, _add_models, _add_compare, _add_demo):
+        add(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, command: Any, summary: str, example: str = "") -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"Example: {example}" if example else None,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_segment(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "segment",
+        do.segment_image,
+        "segment objects from points, boxes or polygons",
+        "promptile segment scene.tif --boxes boxes.geojson --out objects.gpkg --out labels.tif",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="GeoTIFF, NIfTI, NRRD, MHA, DICOM folder, Zarr, ...")
+    prompts = parser.add_mutually_exclusive_group(required=True)
+    prompts.add_argument("--points", metavar="F", help="clicks: one object per positive point, or as `object` says")
+    prompts.add_argument("--boxes", metavar="F", help="boxes: one object per polygon's bounds")
+    prompts.add_argument("--prompts", metavar="F", help="points, boxes and polygons, grouped by `object`")
+    out = parser.add_argument_group("result")
+    _add_out(out)
+    out.add_argument("--run", metavar="DIR", help="where the run is kept (default: beside the first --out)")
+    out.add_argument("--restart", action="store_true", help="throw the kept run away and begin again")
+    how = parser.add_argument_group("how")
+    how.add_argument("--model", default="basin", metavar="NAME", help="see `promptile models` (default: basin)")
+    how.add_argument("--level", default="auto", metavar="auto|N", help="resolution at which points are asked, 0 = full")
+    how.add_argument("--tile", type=int, metavar="N", help="side of a tile (default: 1024, in volumes 128)")
+    how.add_argument("--overlap", type=int, metavar="N", help="what tiles share (default: half a tile)")
+    how.add_argument("--channels", metavar="4,3,2", help="channels that the model sees, from 1")
+    how.add_argument(
+        "--window", default="auto", metavar="soft|LOW,HIGH|auto", help="intensity range; also lung, bone, brain"
+    )
+    how.add_argument("--skip-outside", action="store_true", help="leave out prompts that lie outside the image")
+    _add_image_choice(how)
+    _add_talk(parser, progress=True)
+
+
+def _add_out(parser: Any, *, required: bool = False) -> None:
+    parser.add_argument(
+        "--out",
+        "-o",
+        action="append",
+        default=[],
+        required=required,
+        metavar="FILE",
+        help="write FILE; may be given several times; its suffix says how: .gpkg .geojson .fgb .parquet .shp .tif "
+        ".nii .nii.gz .nrrd .mha .zarr",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def _add_image_choice(parser: Any) -> None:
+    parser.add_argument("--time", type=int, metavar="N", help="time point of a 4D image, from 0")
+    parser.add_argument("--series", metavar="UID|N", help="series of a DICOM folder")
+
+
+def _add_talk(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    if progress:
+        parser.add_argument("--quiet", "-q", action="store_true", help="no progress")
+
+
+def _add_export(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "export",
+        do.export_run,
+        "write the result of a run again",
+        "promptile export scene.run.zarr -o objects.fgb",
+    )
+    parser.add_argument("run", metavar="RUN", help="a folder NAME.run.zarr")
+    _add_out(parser, required=True)
+    _add_talk(parser)
+
+
+def _add_info(commands: Any) -> None:
+    parser = _add(commands, "info", do.show_info, "say what an image or a run is", "promptile info scene.tif")
+    parser.add_argument("path", metavar="IMAGE|RUN")
+    _add_image_choice(parser)
+    _add_talk(parser)
+
+
+def _add_models(commands: Any) -> None:
+    parser = _add(commands, "models", do.show_models, "list the models, or show one", "promptile models show basin")
+    parser.add_argument("action", nargs="?", choices=["list", "show"], default="list")
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    _add_talk(parser)
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "compare",
+        do.compare_results,
+        "measure a result against the truth",
+        "promptile compare objects.gpkg truth.gpkg",
+    )
+    parser.add_argument("result", metavar="RESULT", help="labels, vectors or a run")
+    parser.add_argument("truth", metavar="TRUTH", help="labels or vectors")
+    _add_talk(parser)
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _add(
+        commands, "demo", do.run_demo, "segment the sample scene and the sample volume", "promptile demo demo"
+    )
+    parser.add_argument("folder", nargs="?", default="promptile-demo", metavar="FOLDER")

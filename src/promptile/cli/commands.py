@@ -1,0 +1,164 @@
+"""One function per command; each loads what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptile.cli.statuses import FAILED_OBJECTS, OK
+from promptile.cli.talk import print_facts, show_progress
+from promptile.errors import UsageError
+
+if TYPE_CHECKING:
+    from promptile.prompts.marks import Kind
+    from promptile.run import Run
+    from promptile.sources import Source
+
+
+def segment_image(options: argparse.Namespace) -> int:
+    """Segment, write what was asked for, and report."""
+    from promptile import writers
+    from promptile.engine.lattice import Tiling
+    from promptile.prompts.reading import read_prompts
+    from promptile.segmentation import segment
+
+    if not options.out and not options.run:
+        raise UsageError("Nothing would be kept: say where to with --out FILE or --run DIR")
+    source = _open(options)
+    for path in options.out:
+        writers.check(path, source.grid, overwrite=options.overwrite)
+        if Path(path).exists() and Path(path).samefile(options.image):
+            raise UsageError(f"--out {path} is the image itself: choose another name")
+    kind: Kind = "points" if options.points else "boxes" if options.boxes else "prompts"
+    prompts = read_prompts(options.points or options.boxes or options.prompts, source.grid, kind=kind)
+    with show_progress(options) as progress:
+        run = segment(
+            source,
+            prompts,
+            model=options.model,
+            out=options.run or _run_beside(options.out[0]),
+            tiling=Tiling(options.tile, options.overlap),
+            level=_level(options.level),
+            channels=_channels(options.channels),
+            window=options.window,
+            skip_outside=options.skip_outside,
+            restart=options.restart,
+            progress=progress,
+        )
+        for path in options.out:
+            progress(f"writing {Path(path).name}", 0, 1)
+            run.write(path, overwrite=options.overwrite)
+    return _report(options, run, options.out)
+
+
+def _report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> int:
+    from promptile.report import describe_run
+
+    facts = describe_run(run) | {"written": list(written)}
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        open_ = f", {facts['open_edge']} with an open edge" if facts["open_edge"] else ""
+        print(f"{facts['objects']} objects{open_}")
+        for path in [*written, run.path]:
+            print(f"  {path}")
+    for failure in facts["failed"]:
+        print(f"promptile: object {failure['id']} failed: {failure['error']}", file=sys.stderr)
+    if facts["failed"]:
+        print(f"promptile: {len(facts['failed'])} objects failed; the same command tries them again", file=sys.stderr)
+    return FAILED_OBJECTS if facts["failed"] else OK
+
+
+def export_run(options: argparse.Namespace) -> int:
+    """Write the result of a run in other formats."""
+    from promptile import writers
+    from promptile.run import Run
+
+    run = Run.open(options.run)
+    for path in options.out:
+        writers.check(path, run.grid, overwrite=options.overwrite)
+    for path in options.out:
+        run.write(path, overwrite=options.overwrite)
+    return _report(options, run, options.out)
+
+
+def show_info(options: argparse.Namespace) -> int:
+    """Print what an image or a run is."""
+    from promptile.report import describe_image, describe_run
+    from promptile.run import Run
+
+    path = Path(options.path)
+    is_run = (path / "prompts.json").is_file()
+    options.image = options.path
+    facts = describe_run(Run.open(path)) if is_run else describe_image(_open(options))
+    print_facts(facts, options)
+    return OK
+
+
+def show_models(options: argparse.Namespace) -> int:
+    """List the models, or show one."""
+    from promptile import models
+    from promptile.report import describe_model
+
+    if options.action == "list":
+        names = models.names()
+        print(json.dumps(names) if options.json else "\n".join(names))
+        return OK
+    if not options.name:
+        raise UsageError(f"Which model? promptile models show NAME; installed: {', '.join(models.names())}")
+    print_facts(describe_model(options.name), options)
+    return OK
+
+
+def compare_results(options: argparse.Namespace) -> int:
+    """Print how a result differs from the truth."""
+    from promptile.compare import compare
+
+    comparison = compare(options.result, options.truth)
+    print(json.dumps(comparison.to_json()) if options.json else comparison.to_text())
+    return OK
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """Segment the samples; print what was written."""
+    from promptile.demo import demo
+
+    for path in demo(options.folder, say=lambda text: print(text, file=sys.stderr)):
+        print(path)
+    return OK
+
+
+def _open(options: argparse.Namespace) -> Source:
+    from promptile.sources import open_source
+
+    return open_source(options.image, time=options.time, series=options.series)
+
+
+def _run_beside(path: str) -> Path:
+    from promptile.run import SUFFIX
+    from promptile.writers import SUFFIXES
+
+    target = Path(path)
+    suffix = max((s for s in SUFFIXES if target.name.lower().endswith(s)), key=len)
+    return target.with_name(target.name[: -len(suffix)] + SUFFIX)
+
+
+def _level(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"--level {text} is no level: use auto, or a whole number from 0")
+    return int(text)
+
+
+def _channels(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"--channels {text} is no list of channels: use numbers from 1, as in --channels 4,3,2")
+    return [int(part) - 1 for part in parts]

@@ -1,0 +1,3 @@
+"""Exit statuses."""
+
+OK, ERROR, USAGE, FAILED_OBJECTS, INTERRUPTED = 0, 1, 2, 3, 130

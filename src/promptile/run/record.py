@@ -1,0 +1,63 @@
+"""What a run knows of each object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run knows of one object beside its mask.
+
+    Parameters
+    ----------
+    id : int
+    category : str
+    prompt : str
+        What the prompt was made of, like ``box+points``.
+    score : float
+        The model's own guess of the mask's quality.
+    bbox : tuple of tuples of int
+        First sample and the one after the last, in index coordinates.
+    count : int
+        Number of samples.
+    measures : mapping of str to float
+        Ground area in m², volume in mm³, or counts.
+    tiles : int
+        Windows that answered.
+    touches_edge, open_edge : bool
+        Whether the object reaches the image's border; whether it ends where two answers disagreed.
+    error : str
+        Why there is no answer; empty if there is one.
+    """
+
+    id: int
+    category: str
+    prompt: str
+    score: float = 0.0
+    bbox: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    count: int = 0
+    measures: Mapping[str, float] | None = None
+    tiles: int = 0
+    touches_edge: bool = False
+    open_edge: bool = False
+    error: str = ""
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Record:
+        """The record that `to_json` gave, also after a way through a file."""
+        first, last = stored["bbox"]
+        return cls(**{**stored, "bbox": (tuple(first), tuple(last))})
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_row(self) -> dict[str, Any]:
+        """The record as a row of the table of objects."""
+        row = asdict(self)
+        measures = row.pop("measures") or {}
+        del row["error"], row["count"]
+        row["bbox"] = [*self.bbox[0], *self.bbox[1]]
+        return {"id": row.pop("id"), "category": row.pop("category"), "score": row.pop("score")} | measures | row
