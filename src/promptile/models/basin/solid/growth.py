@@ -55,30 +55,32 @@ def grown(
         The object ends there.
     """
     grid = WorkGrid.over(Window.of(valid.shape), spacing, CELLS)
-    inside, outside = grid.pool(known > SURE), grid.pool(known < -SURE)
     held = grid.pool(valid) > 0.5
-    object_, background = (inside > 0.5) & held, (outside > 0.5) | ~held
-    if box is not None:
-        background |= ~_within(grid, box)
-        object_ &= ~background
+    inside = grid.pool(known > SURE) * held
+    object_, background = inside > 0.5, (grid.pool(known < -SURE) > 0.5) & held
     if not object_.any():
-        object_ = inside * held == (inside * held).max()
-    scene = Scene(grid, grid.pool(samples), held, held & ~background, object_)
+        object_ = (inside == inside.max()) & held & ~background
+    scene = Scene(grid, grid.pool(samples), held, held, object_)
     field = _spreading(scene, object_, background, grid.pool(known))
+    if box is not None:
+        field = field * _within(grid, box)
     return np.where(valid, grid.spread(field), 0).astype(np.float32)
 
 
 def _spreading(scene: Scene, object_: Mask, background: Mask, known: Field) -> Field:
     """Shell by shell away from what is known: the section goes on as it was, unless tones and edges say otherwise."""
     solved = object_ | background
+    if not object_.any():
+        return object_.astype(np.float32)
     field = object_.astype(np.float32)
     away = ndimage.distance_transform_edt(~solved, sampling=scene.grid.spacing)
     step = SHELL * min(scene.grid.spacing)
-    while not solved.all():
-        shell = ~solved & (away <= max(step, float(away[~solved].min())))
+    while (solved | ~scene.valid).sum() < solved.size:
+        open_ = ~solved & scene.valid
+        shell = open_ & (away <= max(step, float(away[open_].min())))
         step += SHELL * min(scene.grid.spacing)
         near = around(shell, MARGIN)
-        odds = evidence(scene, field * solved * scene.valid, (1 - field) * solved * scene.valid)[near]
+        odds = evidence(scene, field * solved, (1 - field) * solved)[near]
         nearest = ndimage.distance_transform_edt(
             ~solved[near], sampling=scene.grid.spacing, return_distances=False, return_indices=True
         )
