@@ -15,6 +15,8 @@ REACH = 5.0
 """How far a click works, in distances from it to where the answer was what the click wants."""
 LEAST_REACH = 3.0
 """Samples."""
+LEAST_AREA = 30
+"""Samples that an object is taken to have at least."""
 SPREAD = 1.5
 """The click's own influence falls off with this many of the same distances,"""
 ALIKE = 12.0
@@ -51,7 +53,7 @@ def _mend(
     every: tuple[NDArray[np.float64], NDArray[np.bool_]],
 ) -> NDArray[np.float32]:
     point, label = click
-    wrong = _distance((logits > 0) == label, point)
+    wrong: float = max(0.5, min(_distance((logits > 0) == label, point), _room(click, every), _radius(logits)))
     reach = max(REACH * wrong, LEAST_REACH)
     half = reach * INNER / SIDE
     frame = Frame.around(np.stack([point - half, point + half]), logits.shape)
@@ -67,7 +69,11 @@ def _mend(
     at = np.where(features.known, old, 0)
     for place, wanted in [*zip(*every, strict=True), click]:
         cell = frame.cells_of(place)
-        size = max(SEED * wrong / frame.cell[0], 1.0) if place is point else OLD_SEED
+        size = (
+            max(SEED * wrong / frame.cell[0], 1.0)
+            if place is point
+            else min(OLD_SEED, _room((place, wanted), every) / frame.cell[0])
+        )
         near = np.hypot(np.arange(SIDE)[:, None] - cell[0], np.arange(SIDE)[None] - cell[1]) <= size
         held |= near
         at = np.where(near, np.float32(wanted), at)
@@ -78,6 +84,17 @@ def _mend(
     changed[frame.piece] = np.where(within, log_odds(inside), logits[frame.piece])
     changed[_sample(point, logits.shape)] = STRENGTH if label else -STRENGTH
     return changed
+
+
+def _radius(logits: NDArray[np.float32]) -> float:
+    """Of a disc as large as the object: a click far away adds no more than the object again."""
+    return float(np.sqrt(max(int(np.count_nonzero(logits > 0)), LEAST_AREA) / np.pi))
+
+
+def _room(click: tuple[NDArray[np.float64], bool], every: tuple[NDArray[np.float64], NDArray[np.bool_]]) -> float:
+    """Half of the way to the nearest click that says the opposite."""
+    others = every[0][every[1] != click[1]]
+    return float(np.hypot(*(others - click[0]).T).min()) / 2 if len(others) else float("inf")
 
 
 def _sample(point: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[int, ...]:

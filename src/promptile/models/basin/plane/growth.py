@@ -68,14 +68,15 @@ def _held(
 
 
 def _colour_odds(features: Features, inside: NDArray[np.float32], told: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """``shape``: log ratio of each cell's colour in the object and elsewhere."""
+    """``shape``: log odds of each cell by its colour, the object's share of what is told included."""
     palette = features.palette
     valid = features.known.astype(np.float32)
-    within = palette.histogram(inside * told * valid)
-    without = palette.histogram((1 - inside) * told * valid)
-    unseen = palette.histogram(valid)
-    other = (without + UNSEEN * unseen) / (without.sum() + UNSEEN)
-    ratio = np.clip(np.log((within + RARE) / (other + RARE)), -LIMIT, LIMIT).astype(np.float32)
+    share = float((inside * told * valid).sum() / max(float((told * valid).sum()), 1.0))
+    within = share * palette.histogram(inside * told * valid)
+    without = (1 - share) * palette.histogram((1 - inside) * told * valid)
+    other = without + UNSEEN * palette.histogram(valid)
+    least = RARE * max(share, RARE)  # a thin river is rare itself
+    ratio = np.clip(np.log((within + least) / (other + least)), -LIMIT, LIMIT).astype(np.float32)
     odds: NDArray[np.float32] = ratio[palette.index].reshape(inside.shape)
     return odds
 

@@ -8,9 +8,9 @@ from scipy import ndimage
 
 from promptile.models.basin.plane.sight import Overview, Sight
 
-TOLERANCES = (11.0, 17.0, 27.0)
+TOLERANCES = (11.0, 14.0, 17.0)
 """Differences of colour, in steps of `lab`, up to which samples belong together."""
-STEADY = 1.4
+STEADY = 1.25
 """A region is one if it grows by no more than this factor from the first tolerance to the last,"""
 SHARP = 0.78
 """if its outline is an edge to this degree,"""
