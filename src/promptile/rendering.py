@@ -86,9 +86,11 @@ class Rendering:
     def apply(self, samples: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Scale samples ``(c, *shape)`` of exactly these channels; 0 where not `valid`, never clipped."""
         axes = (-1,) + (1,) * (samples.ndim - 1)
-        low = np.reshape(self.low, axes).astype(np.float32)
-        width = np.reshape(np.subtract(self.high, self.low), axes).astype(np.float32)
-        scaled = (samples.astype(np.float32) - low) / width
+        exact = np.result_type(samples.dtype, np.float32)  # wide integers differ by less than float32 can say
+        low = np.reshape(self.low, axes).astype(exact)
+        width = np.reshape(np.subtract(self.high, self.low), axes).astype(exact)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = ((samples.astype(exact) - low) / width).astype(np.float32)
         return np.where(valid & np.isfinite(scaled), scaled, np.float32(0))
 
     def to_json(self) -> dict[str, Any]:
@@ -117,8 +119,8 @@ def parse_window(window: str | tuple[float, float], modality: str = "") -> tuple
         raise UsageError(
             f"Window {window!r} is unknown: use auto, {', '.join(PRESETS)}, or two numbers LOW,HIGH"
         ) from None
-    if not low < high:
-        raise UsageError(f"Window {window!r}: LOW must be below HIGH")
+    if not (low < high and math.isfinite(high - low)):
+        raise UsageError(f"Window {window!r}: LOW must be below HIGH, and both must be numbers")
     return low, high
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import weakref
@@ -19,11 +20,13 @@ from promptile.engine.paint import paint
 from promptile.errors import ModelError, PromptileError, UsageError
 from promptile.grid import Grid
 from promptile.measures import measure
-from promptile.models.protocols import Promptable
+from promptile.models.protocols import ModelCard, Promptable
 from promptile.prompts.types import Prompt, Prompts
 from promptile.rendering import Rendering
 from promptile.run import SUFFIX, Record, Run
 from promptile.sources import Source, open_source
+
+_log = logging.getLogger("promptile")
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done, how much of it, and how much there is."""
@@ -130,7 +133,13 @@ def segment(
         If the inputs do not fit each other; nothing is computed then.
     """
     job = Job.prepare(image, model, tiling=tiling, level=level, channels=channels, window=window)
+    if not isinstance(prompts, Prompts):
+        raise UsageError(f"Prompts are what Prompts.read or Prompts.of gives, not {type(prompts).__name__}")
     wanted = prompts.inside(job.source.grid.shape, skip_outside=skip_outside)
+    if len(wanted) < len(prompts):
+        _log.warning(
+            "%d of %d objects lie outside the image and are left out", len(prompts) - len(wanted), len(prompts)
+        )
     refuse_what_model_cannot(job.model, wanted)
     run = start_run(job, out, wanted, restart=restart)
     try:
@@ -213,8 +222,10 @@ def _by_place(prompts: Iterable[Prompt], grower: Grower) -> list[Prompt]:
 
 def _promptable(model: str | Promptable, ndim: int) -> Promptable:
     found = models.load(model, ndim) if isinstance(model, str) else model
-    if not isinstance(found, Promptable):
-        raise ModelError(f"Model {model!r} cannot answer prompts: it needs the methods embed and predict")
+    if not isinstance(found, Promptable) or not isinstance(found.card, ModelCard):
+        raise ModelError(
+            f"Model {model!r} cannot answer prompts: it needs a ModelCard `card` and the methods embed and predict"
+        )
     if found.card.ndim != ndim:
         raise ModelError(
             f"Model {found.card.name!r} takes {found.card.ndim}D images and this one is {ndim}D: choose another --model"

@@ -66,6 +66,7 @@ class Session:
         self._asked: Prompt | None = None
         self._done: list[Kept] = []
         self._undone: list[Kept] = []
+        self._closed = False
 
     def predict(self, prompts: Prompts) -> Grown:
         """The object that the prompts mean; kept as `preview` until it is accepted or asked again.
@@ -75,17 +76,19 @@ class Session:
         PromptError
             If they mean more than one object, or lie outside the image.
         """
+        self.preview = self._asked = None  # an earlier answer must not be accepted for what fails now
         if len(prompts) != 1:
             raise PromptError(
                 f"A session asks for one object at a time and got {len(prompts)}: give all the same `object`"
             )
         refuse_what_model_cannot(self._job.model, prompts)
-        (self._asked,) = prompts.inside(self._job.source.grid.shape)
-        self.preview = self._grower.grow(self._asked)
+        (asked,) = prompts.inside(self._job.source.grid.shape)
+        self.preview, self._asked = self._grower.grow(asked), asked
         return self.preview
 
     def accept(self, category: str = "") -> int:
         """Keep the preview as a new object; its id."""
+        self._refuse_closed()
         if self.preview is None or self._asked is None:
             raise UsageError("There is no preview to accept: call predict first")
         used = [record.id for record in self.run.records()] + [kept.prompt.id for kept in self._undone]
@@ -98,6 +101,7 @@ class Session:
 
     def undo(self) -> int | None:
         """Take back the object accepted last in this session; its id, or None if there is none."""
+        self._refuse_closed()
         if not self._done:
             return None
         kept = self._done.pop()
@@ -109,6 +113,7 @@ class Session:
 
     def redo(self) -> int | None:
         """Put back the object that was taken back last; its id, or None if there is none."""
+        self._refuse_closed()
         if not self._undone:
             return None
         kept = self._undone.pop()
@@ -117,6 +122,7 @@ class Session:
 
     def close(self) -> None:
         """Let others work on the run."""
+        self._closed = True
         self.run.close()
 
     def __enter__(self) -> Session:
@@ -124,6 +130,10 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:  # the run may be another's by now
+            raise UsageError("The session is closed: open another one with the same `out`")
 
     def _keep(self, kept: Kept) -> None:
         said: Sequence[dict[str, Any]] = [*self.run.prompts, kept.prompt.to_json()]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptile.cli.statuses import FAILED_OBJECTS, OK
 from promptile.cli.talk import print_facts, show_progress
-from promptile.errors import UsageError
+from promptile.errors import PromptileError, RunError, UsageError
 
 if TYPE_CHECKING:
+    from promptile.grid import Grid
     from promptile.prompts.marks import Kind
     from promptile.run import Run
     from promptile.sources import Source
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 def segment_image(options: argparse.Namespace) -> int:
     """Segment, write what was asked for, and report."""
-    from promptile import writers
     from promptile.engine.lattice import Tiling
     from promptile.prompts.reading import read_prompts
     from promptile.segmentation import segment
@@ -29,12 +29,11 @@ def segment_image(options: argparse.Namespace) -> int:
     if not options.out and not options.run:
         raise UsageError("Nothing would be kept: say where to with --out FILE or --run DIR")
     source = _open(options)
-    for path in options.out:
-        writers.check(path, source.grid, overwrite=options.overwrite)
-        if Path(path).exists() and Path(path).samefile(options.image):
-            raise UsageError(f"--out {path} is the image itself: choose another name")
+    said = options.points or options.boxes or options.prompts
+    used = {"image": options.image, "prompt file": said} | ({"run": options.run} if options.run else {})
+    _check_outs(options, source.grid, used)
     kind: Kind = "points" if options.points else "boxes" if options.boxes else "prompts"
-    prompts = read_prompts(options.points or options.boxes or options.prompts, source.grid, kind=kind)
+    prompts = read_prompts(said, source.grid, kind=kind)
     with show_progress(options) as progress:
         run = segment(
             source,
@@ -55,6 +54,26 @@ def segment_image(options: argparse.Namespace) -> int:
     return _report(options, run, options.out)
 
 
+def _check_outs(options: argparse.Namespace, grid: Grid, used: Mapping[str, str | Path]) -> None:
+    """Refuse what cannot be written, and what would replace one of the things used, even with --overwrite."""
+    from promptile import writers
+
+    places: set[Path] = set()
+    for out in options.out:
+        path = Path(out).expanduser()
+        for what, other in used.items():
+            if _same(path, Path(other).expanduser()):
+                raise UsageError(f"--out {out} is the {what} itself: choose another name")
+        if path.resolve() in places:
+            raise UsageError(f"--out {out} is given twice: leave one out")
+        places.add(path.resolve())
+        writers.check(path, grid, overwrite=options.overwrite)
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
+
+
 def _report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> int:
     from promptile.report import describe_run
 
@@ -63,7 +82,7 @@ def _report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> in
         print(json.dumps(facts))
     else:
         open_ = f", {facts['open_edge']} with an open edge" if facts["open_edge"] else ""
-        print(f"{facts['objects']} objects{open_}")
+        print(f"{facts['objects']} object{'s' * (facts['objects'] != 1)}{open_}")
         for path in [*written, run.path]:
             print(f"  {path}")
     for failure in facts["failed"]:
@@ -75,15 +94,31 @@ def _report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> in
 
 def export_run(options: argparse.Namespace) -> int:
     """Write the result of a run in other formats."""
-    from promptile import writers
     from promptile.run import Run
 
     run = Run.open(options.run)
+    waiting = len(run.prompts) - len(run.records())
+    if waiting > 0:
+        raise RunError(f"{run.path} still waits for {waiting} of {len(run.prompts)} objects: give its command again")
+    _check_outs(options, run.grid, {"run": run.path})
     for path in options.out:
-        writers.check(path, run.grid, overwrite=options.overwrite)
+        if _is_image_of(run, path):
+            raise UsageError(f"--out {path} is the image of the run: choose another name")
     for path in options.out:
         run.write(path, overwrite=options.overwrite)
     return _report(options, run, options.out)
+
+
+def _is_image_of(run: Run, path: str) -> bool:
+    """Whether the image that a run was made from lies at `path`."""
+    from promptile.sources import open_source
+
+    if not Path(path).expanduser().exists():
+        return False
+    try:
+        return bool(dict(open_source(path).identity) == run.spec["image"])
+    except PromptileError:
+        return False
 
 
 def show_info(options: argparse.Namespace) -> int:
@@ -92,7 +127,7 @@ def show_info(options: argparse.Namespace) -> int:
     from promptile.run import Run
 
     path = Path(options.path)
-    is_run = (path / "prompts.json").is_file()
+    is_run = (path / "prompts.json").is_file() or (path / "commits").is_dir()
     options.image = options.path
     facts = describe_run(Run.open(path)) if is_run else describe_image(_open(options))
     print_facts(facts, options)

@@ -65,15 +65,28 @@ class Embedder:
         """The model's candidates for one object in one window; no data is never object."""
         seen = self._cache.get((window, level), lambda: self._look(window, level))
         masks = self.model.predict(seen.embedding, prompt)
-        if masks.logits.shape[1:] != window.shape:
-            raise ModelError(
-                f"Model {self.model.card.name!r} answered with shape {masks.logits.shape[1:]} for a window of "
-                f"{window.shape}: its predict must return logits (n, {', '.join(map(str, window.shape))})"
-            )
+        self._check(masks, window)
         if seen.valid.all():
             return masks
         return Masks(np.where(seen.valid, masks.logits, _NOWHERE), masks.scores)
 
+    def _check(self, masks: Masks, window: Window) -> None:
+        """Refuse an answer that is none: it must not look like an object without samples."""
+        name, logits, scores = self.model.card.name, np.asarray(masks.logits), np.asarray(masks.scores)
+        if logits.shape[1:] != window.shape:
+            raise ModelError(
+                f"Model {name!r} answered with shape {logits.shape[1:]} for a window of "
+                f"{window.shape}: its predict must return logits (n, {', '.join(map(str, window.shape))})"
+            )
+        if not len(logits) or scores.shape != (len(logits),):
+            raise ModelError(
+                f"Model {name!r} answered with {len(logits)} masks and scores of shape {scores.shape}: its predict "
+                "must return one score for each mask, and at least one mask"
+            )
+        if np.isnan(logits).any() or np.isnan(scores).any():
+            raise ModelError(f"Model {name!r} answered with NaN: its predict must return numbers")
+
     def _look(self, window: Window, level: int) -> Seen:
         view = self.view(window, level)
-        return Seen(self.model.embed([view])[0], view.valid)
+        (embedding,) = self.model.embed([view])
+        return Seen(embedding, view.valid)

@@ -13,12 +13,9 @@ from numpy.typing import NDArray
 
 from promptile.errors import PromptError
 from promptile.prompts.regions import Outline
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.types import LARGEST_ID, Prompt, Prompts
 
 Kind = Literal["points", "boxes", "prompts"]
-
-LARGEST_ID = 2**32 - 1
-"""Labels are unsigned 32-bit integers."""
 
 _MOST_SHARED = 20_000_000
 """Points that negative points without an object may become, counted once per object: a third of a gigabyte."""

@@ -67,7 +67,7 @@ def _read(markup: Mapping[str, Any], where: str, grid: Grid) -> list[Mark]:
             return _points(markup, where, scale, grid)
         if kind == "ROI":
             return [_box(markup, where, scale, grid)]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError) as error:
         raise PromptError(f"{where}: {error}") from error
     raise PromptError(f"{where} is a {kind}: prompts are point lists (Fiducial) and ROI boxes")
 

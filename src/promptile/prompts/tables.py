@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +25,12 @@ Row = Mapping[str, str]
 
 def read_table(file: Path, grid: Grid) -> list[Mark]:
     """Marks from a table with the columns ``x,y[,z]`` or ``x0,y0[,z0],x1,y1[,z1]``, and ``label,object,category``."""
-    lines, rows = _rows(file)
+    columns, lines, rows = _rows(file)
     axes = _AXES[: grid.ndim]
     corners = [f"{a}0" for a in axes], [f"{a}1" for a in axes]
-    columns = list(rows[0]) if rows else []
     points = set(axes) <= set(columns)
     boxes = {*corners[0], *corners[1]} <= set(columns)
-    if rows and not (points or boxes):
+    if not (points or boxes):
         raise PromptError(
             f"its columns are {', '.join(columns)}; needed are {','.join(axes)} for points "
             f"or {','.join(corners[0] + corners[1])} for boxes (and, as you like, label, object, category)"
@@ -46,16 +47,25 @@ def read_table(file: Path, grid: Grid) -> list[Mark]:
     return _to_index(marks, grid)
 
 
-def _rows(file: Path) -> tuple[list[int], list[Row]]:
-    """Line numbers and rows by lower-case column name, without blank lines."""
+def _rows(file: Path) -> tuple[list[str], list[int], list[Row]]:
+    """Lower-case column names, and the line numbers and rows by these names, without blank lines."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise PromptError(f"it is no UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
-    head = text.partition("\n")[0]
+    head = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(_DELIMITERS, key=head.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter)
-    names = [name.strip().lower() for name in next(reader, [])]
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    try:
+        return _parse(reader)
+    except csv.Error as error:
+        raise PromptError(f"line {reader.line_num} is no row of a table ({error}): look at its quotes") from error
+
+
+def _parse(reader: Any) -> tuple[list[str], list[int], list[Row]]:
+    names: list[str] = []
+    while not any(names) and (cells := next(reader, None)) is not None:
+        names = [name.strip().lower() for name in cells]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise PromptError(f"the columns {', '.join(twice)} occur twice")
@@ -65,10 +75,13 @@ def _rows(file: Path) -> tuple[list[int], list[Row]]:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(names):
-            raise PromptError(f"line {reader.line_num} has {len(cells)} fields, its first line names {len(names)}")
+            raise PromptError(
+                f"line {reader.line_num} has {len(cells)} fields, its first line names {len(names)}: "
+                "write decimals with a point, and quote texts with commas"
+            )
         lines.append(reader.line_num)
         rows.append(dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=True)))
-    return lines, rows
+    return names, lines, rows
 
 
 def _shapes(row: Row, axes: Sequence[str], corners: tuple[Sequence[str], Sequence[str]]) -> list[NDArray[np.float64]]:

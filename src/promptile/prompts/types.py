@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from promptile.errors import PromptError
 from promptile.grid import Window, rescale
 
+LARGEST_ID = 2**32 - 1
+"""Labels are unsigned 32-bit integers."""
+
 _CERTAIN = np.float32(8.0)
 """Logit of what the user drew: far from the threshold, within what models give."""
 
@@ -78,16 +81,24 @@ class Prompt:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if self.id < 1:
-            raise PromptError(f"Object id {self.id} is not possible: ids are whole numbers from 1")
+        if not 1 <= self.id <= LARGEST_ID:
+            raise PromptError(f"Object id {self.id} is not possible: ids are whole numbers from 1 to {LARGEST_ID}")
         if not self.labels.any() and self.box is None and self.region is None:
             raise PromptError(
                 f"Object {self.id} has only negative points: add a positive point (label 1), a box or a polygon"
             )
         if self.box is not None and not (self.box[0] < self.box[1]).all():
             raise PromptError(f"The box of object {self.id} is empty: {self.box.tolist()}")
+        if self.box is not None and not np.isfinite(self.box).all():
+            raise PromptError(f"The box of object {self.id} has no end: {self.box.tolist()}")
         if not np.isfinite(self.points).all():
             raise PromptError(f"Object {self.id} has a point that is nowhere: {self.points.tolist()[:4]}")
+
+    @property
+    def ndims(self) -> set[int]:
+        """How many coordinates its places have: one number, unless they contradict each other."""
+        known = [self.points, self.box, None if self.region is None else self.region.box]
+        return {places.shape[-1] for places in known if places is not None and len(places)}
 
     @property
     def extent(self) -> NDArray[np.float64]:
@@ -172,10 +183,9 @@ class Prompts:
         boxes : array-like, shape (m, 2, ndim)
             Low and high corner of each box, on sample edges. With `objects`, box ``i`` belongs to object ``i + 1``.
         """
-        frames = np.asarray(boxes, float)
-        xs = np.asarray(points, float)
-        known = np.ones(len(xs), bool) if labels is None else np.asarray(labels).astype(bool)
-        owners = _owners(known, len(frames)) if objects is None else np.asarray(objects, int)
+        frames, xs = _numbers("Boxes", boxes), _numbers("Points", points)
+        known = np.ones(len(xs), bool) if labels is None else _known(labels)
+        owners = _owners(known, len(frames)) if objects is None else _given_owners(objects)
         _check_arrays(xs, known, owners, frames)
         ndim = xs.shape[1] if xs.size else frames.shape[-1]
         ids = sorted({*owners[owners > 0].tolist(), *range(1, len(frames) + 1)})
@@ -212,6 +222,13 @@ class Prompts:
             `skip_outside` is False; with it these points and objects are left out.
         """
         image = Window.of(shape)
+        for prompt in self.objects:
+            if prompt.ndims != {image.ndim}:
+                raise PromptError(
+                    f"The prompt of object {prompt.id} has {' and '.join(map(str, sorted(prompt.ndims)))} coordinates, "
+                    f"the image has the axes {'zyx'[-image.ndim :]}: give one each (and open an array of several "
+                    "channels with channel_axis)"
+                )
         kept = [_keep_inside(prompt, image) for prompt in self.objects]
         outside = [p.id for p, k in zip(self.objects, kept, strict=True) if k is not p]
         if outside and not skip_outside:
@@ -225,6 +242,27 @@ class Prompts:
         return [prompt.to_json() for prompt in self.objects]
 
 
+def _numbers(what: str, values: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise PromptError(f"{what} are no array of numbers ({error}): give the same number of them for each") from error
+
+
+def _given_owners(objects: ArrayLike) -> NDArray[np.int64]:
+    numbers = _numbers("Objects", objects)
+    if not (numbers == np.floor(numbers)).all():
+        raise PromptError(f"Objects are {numbers.tolist()[:4]}: give whole numbers from 1")
+    return numbers.astype(np.int64)
+
+
+def _known(labels: ArrayLike) -> NDArray[np.bool_]:
+    numbers = _numbers("Labels", labels)
+    if not np.isin(numbers, (0, 1)).all():
+        raise PromptError(f"Labels are {numbers.tolist()[:4]}: give 1 for on the object, 0 for not on it")
+    return numbers.astype(bool)
+
+
 def _owners(labels: NDArray[np.bool_], first: int) -> NDArray[np.int64]:
     """Each positive point owns a new id after the first `first` ones; negative ones belong to all (0)."""
     return np.where(labels, np.cumsum(labels) + first, 0).astype(np.int64)
@@ -233,9 +271,9 @@ def _owners(labels: NDArray[np.bool_], first: int) -> NDArray[np.int64]:
 def _check_arrays(
     points: NDArray[np.float64], labels: NDArray[np.bool_], owners: NDArray[np.int64], boxes: NDArray[np.float64]
 ) -> None:
-    if points.size and points.ndim != 2:
+    if points.size and (points.ndim != 2 or points.shape[1] not in (2, 3)):
         raise PromptError(f"Points have shape {points.shape}: give (n, 2) as (y, x), or (n, 3) as (z, y, x)")
-    if boxes.size and (boxes.ndim != 3 or boxes.shape[1] != 2):
+    if boxes.size and (boxes.ndim != 3 or boxes.shape[1] != 2 or boxes.shape[2] not in (2, 3)):
         raise PromptError(f"Boxes have shape {boxes.shape}: give (n, 2, ndim), a low and a high corner per box")
     if not len(points) == len(labels) == len(owners):
         raise PromptError(
@@ -249,6 +287,8 @@ def _check_arrays(
             f"A point belongs to object {wrong[0]}: give positive points a number from 1 (0 is for negative points "
             "that count for all)"
         )
+    if len(points) and not (owners > 0).any() and not len(boxes):
+        raise PromptError(f"All {len(points)} points are negative: add a positive point (label 1) or a box")
 
 
 def _keep_inside(prompt: Prompt, image: Window) -> Prompt | None:

@@ -19,10 +19,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -36,13 +38,17 @@ from promptile.errors import RunError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
 from promptile.run.differences import differences, prompt_difference
-from promptile.run.files import replacing, write
+from promptile.run.files import read_json, replacing, write
 from promptile.run.record import Record
 
 FORMAT = 1
 SUFFIX = ".run.zarr"
 
 _LABEL_SIDE = {2: 1024, 3: 128}
+_LOCK = "lock"
+_PARTS = ("zarr.json", "prompts.json", "finished.json", "masks", "commits", "labels")
+_UNFINISHED = (".part", ".partial")
+"""How the names of files end that are being written, by us and by Zarr."""
 
 
 class Run:
@@ -53,7 +59,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path / "lock")
+        self._lock = FileLock(path / _LOCK)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Run:
@@ -64,7 +70,7 @@ class Run:
         RunError
             If `path` is not a run folder, or one of another format.
         """
-        run = cls(Path(path))
+        run = cls(Path(path).expanduser())
         found = run.spec.get("format")
         if found != FORMAT:
             raise RunError(f"{path} has run format {found}, this Promptile reads {FORMAT}: run it again with --restart")
@@ -96,11 +102,10 @@ class Run:
         RunError
             If another process works on it, or it was made from something else; the difference is named.
         """
-        folder = Path(path)
+        folder = Path(path).expanduser()
         wanted = json.loads(json.dumps({"format": FORMAT, **spec}))
         said = None if prompts is None else json.loads(json.dumps(list(prompts)))
-        if folder.exists() and not (folder / "zarr.json").exists() and any(folder.iterdir()):
-            raise RunError(f"{folder} is not a run folder and not empty: choose another with --run")
+        _refuse_what_is_no_run(folder)
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder)
         try:
@@ -152,8 +157,8 @@ class Run:
 
     def _clear(self) -> None:
         for entry in self.path.iterdir():
-            if entry.name == "lock":
-                continue
+            if entry.name not in _PARTS and not entry.name.endswith(_UNFINISHED):
+                continue  # the lock, and what is not ours
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def close(self) -> None:
@@ -174,7 +179,7 @@ class Run:
     @property
     def prompts(self) -> list[dict[str, Any]]:
         """The prompts, in index coordinates of level 0."""
-        said: list[dict[str, Any]] = json.loads((self.path / "prompts.json").read_bytes())
+        said: list[dict[str, Any]] = read_json(self.path / "prompts.json")
         return said
 
     @prompts.setter
@@ -218,9 +223,9 @@ class Run:
         """Records of all objects that were tried, by id."""
         done = self.path / "finished.json"
         if done.exists():
-            return [Record.from_json(entry) for entry in json.loads(done.read_bytes())]
+            return [Record.from_json(entry) for entry in read_json(done)]
         found = sorted((self.path / "commits").glob("*.json"))
-        return sorted((Record.from_json(json.loads(f.read_bytes())) for f in found), key=lambda r: r.id)
+        return sorted((Record.from_json(read_json(f)) for f in found), key=lambda r: r.id)
 
     def finish(self) -> None:
         """Mark the run as complete."""
@@ -244,16 +249,47 @@ class Run:
 
     def mask(self, object_id: int) -> ObjectMask:
         """The object's own mask, also where another one covers it in the labels."""
-        with (self.path / "masks" / f"{object_id:06d}.npz").open("rb") as file:
-            return ObjectMask.load(file)
+        path = self.path / "masks" / f"{object_id:06d}.npz"
+        try:
+            with path.open("rb") as file:
+                return ObjectMask.load(file)
+        except (OSError, EOFError, LookupError, ValueError, BadZipFile, zlib.error) as error:
+            raise RunError(
+                f"Object {object_id} has no mask, {path} is missing or damaged: compute the run again with --restart"
+            ) from error
 
     def read_labels(self, window: Window) -> NDArray[np.uint32]:
         """``window.shape``: ids in a window, 0 is background."""
-        return np.asarray(self.labels[window.slices], np.uint32)
+        try:
+            return np.asarray(self.labels[window.slices], np.uint32)
+        except (OSError, LookupError, ValueError, RuntimeError) as error:
+            raise RunError(
+                f"{self.path / 'labels'} is missing or damaged: compute the run again with --restart"
+            ) from error
 
     def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the result; the suffix says how (`promptile.writers`)."""
         return writers.write(self, path, overwrite=overwrite)
+
+
+def _refuse_what_is_no_run(folder: Path) -> None:
+    """Refuse a place whose content a run would replace: somebody's file, folder or Zarr.
+
+    A folder that holds nothing but parts of a run is one whose making was interrupted.
+    """
+    if not folder.is_dir():
+        if folder.exists():
+            raise RunError(f"{folder} is a file, and a run is a folder: choose another with --run")
+        return
+    try:
+        ours = "format" in json.loads((folder / "zarr.json").read_bytes())["attributes"]["promptile"]
+    except (LookupError, TypeError):  # another Zarr
+        ours = False
+    except (OSError, ValueError):
+        names = [entry.name for entry in folder.iterdir()]
+        ours = all(name in (*_PARTS, _LOCK) or name.endswith(_UNFINISHED) for name in names)
+    if not ours:
+        raise RunError(f"{folder} is not a run folder and not empty: choose another with --run")
 
 
 def _grid_from(stored: Mapping[str, Any]) -> Grid:
