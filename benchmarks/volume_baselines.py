@@ -46,7 +46,9 @@ def random_walker(view: View) -> Callable[[WindowPrompt], NDArray[np.float32]]:
                 small[tuple(np.minimum(at // step, np.subtract(small.shape, 1)))] = label
         if not (small == 2).any():
             return _put(view.shape, near, np.ones(seeds.shape, bool))
-        found = segmentation.random_walker(smooth, small, beta=130, mode="cg_j", tol=1e-3, spacing=view.spacing)
+        found = segmentation.random_walker(
+            smooth, small, beta=130, mode="cg_j", tol=1e-3, prob_tol=1, spacing=view.spacing
+        )
         inside = (found == 1).astype(np.float32)
         zoomed = ndimage.zoom(inside, np.divide(seeds.shape, inside.shape), order=1, grid_mode=True, mode="nearest")
         return _put(view.shape, near, zoomed > 0.5)
@@ -84,7 +86,7 @@ def _solid_box(view: View, prompt: WindowPrompt) -> NDArray[np.float64]:
     sides = (box[1] - box[0]) * spacing
     if box[1, 0] - box[0, 0] <= 1 < min(box[1, 1:] - box[0, 1:]):
         height = sides[1:].mean() / spacing[0]
-        box[:, 0] = box[:, 0].mean() + [-height / 2, height / 2]
+        box[:, 0] = box[:, 0].mean() + np.array([-height / 2, height / 2])
     return box
 
 
@@ -98,7 +100,7 @@ def _markers(view: View, prompt: WindowPrompt) -> tuple[tuple[slice, ...], NDArr
     for point, label in zip(prompt.points, prompt.labels, strict=True):
         markers[_ellipsoid(view.shape, np.stack([point - BALL, point + BALL]), 1.0)] = 1 if label else 2
     margin = np.ceil((box[1] - box[0]) * MARGIN) + 3
-    return _slices(box + [-margin, margin], view.shape), markers
+    return _slices(box + np.stack([-margin, margin]), view.shape), markers
 
 
 def _slices(box: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -25,7 +25,7 @@ SAME = 0.9
 """Dice from which two guesses are one."""
 REFINE_EFFORT = Effort(rounds=3, sweeps=12)
 REFINE_TRUST = 0.2
-GUESS_ODDS, ELLIPSOID_ODDS = 2.0, 1.0
+GUESS_ODDS, ELLIPSOID_ODDS = 2.0, 2.0
 """Log odds that a guess, and the ellipsoid's centre, bring into its refinement."""
 CERTAIN = np.float32(0.95)
 """What a guess that was not refined says of its cells."""
@@ -106,7 +106,7 @@ def ranked(scene: Scene, support: Support, guesses: list[Mask], clicks: Clicks, 
 
 def _scored(scene: Scene, support: Support, fields: list[Field], ranking: Ranking) -> list[Candidate]:
     scores = ranking.score(measures(scene, support, [field > 0.5 for field in fields]))
-    return [Candidate(scene, support, f, float(s)) for f, s in zip(fields, scores, strict=True)]
+    return [Candidate(scene, support, f, float(s) + support.likely) for f, s in zip(fields, scores, strict=True)]
 
 
 def refined(candidate: Candidate) -> Field:

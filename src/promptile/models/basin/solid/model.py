@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.models.basin.solid.candidates import Candidate, Clicks, candidates, fine
+from promptile.models.basin.solid.consensus import agreed
 from promptile.models.basin.solid.corrections import corrected, lost
 from promptile.models.basin.solid.growth import grown, partial
 from promptile.models.basin.solid.ranking import BOX, CLICK, FLAT_BOX
@@ -62,14 +63,15 @@ def _found(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
     found = candidates(samples, view.valid, view.spacing, supports, clicks, ranking)
     if not found:
         return Masks(_logit(np.zeros((1, *view.shape), np.float32)), np.zeros(1))
+    found = agreed(found, view.spacing, ranking.temperature)
     chosen = [fine(c, samples, view.valid, view.spacing) for c in _various(found)]
     fields = []
     for candidate in chosen:
         field = np.zeros(view.shape, np.float32)
-        field[candidate.scene.grid.window.slices] = candidate.scene.grid.spread(candidate.field)
+        grid = candidate.scene.grid
+        field[grid.window.slices] = grid.spread(candidate.field) * candidate.support.allows(grid.sample_centres)
         fields.append(_obeying(field, samples, view, prompt))
-    scores = np.array([ranking.dice(c.score) for c in chosen])
-    return Masks(_logit(np.stack(fields)), np.minimum.accumulate(scores))
+    return Masks(_logit(np.stack(fields)), ranking.quality(np.array([c.score for c in chosen])))
 
 
 def _various(found: list[Candidate]) -> list[Candidate]:

@@ -20,37 +20,37 @@ CORE = 0.5
 
 WEIGHTS: dict[str, tuple[float, float, float]] = {
     # mean distance of the guess from the sides of the user's box, in sides
-    "gap": (-7.03, -6.39, 0.0),
+    "gap": (-7.03, -6.25, 0.00),
     # the largest of these
-    "worst gap": (-10.44, -8.03, 0.0),
+    "worst gap": (-10.44, -7.93, 0.00),
     # share of the support's middle that the guess covers
-    "core": (-0.24, 2.33, 2.12),
+    "core": (-0.24, 2.45, 0.71),
     # Dice with the ellipsoid
-    "overlap": (1.82, 4.29, -5.63),
+    "overlap": (1.82, 3.94, 2.47),
     # share of the allowed cells
-    "fill": (-3.02, -1.62, -7.39),
+    "fill": (-3.02, -1.43, -4.30),
     # its logarithm
-    "log fill": (0.44, 0.62, 1.14),
+    "log fill": (0.44, 0.61, 0.08),
     # share of the surface that lies on the border of the allowed cells
-    "border": (-3.92, -3.32, -7.57),
+    "border": (-3.92, -3.50, -3.47),
     # mean contrast across the surface
-    "edge": (16.75, 16.39, 42.25),
+    "edge": (16.75, 16.26, 15.64),
     # mean contrast between cells inside
-    "inner": (-8.74, -4.16, 2.92),
+    "inner": (-8.74, -3.52, 3.18),
     # log of volume^(2/3) over surface
-    "roundness": (6.83, 4.51, -1.48),
+    "roundness": (6.83, 4.55, -0.07),
     # mean steepness on the surface
-    "rim": (0.58, 0.84, 2.19),
+    "rim": (0.58, 0.90, 1.80),
     # mean steepness two cells outside of it
-    "outer": (-1.27, -4.55, -1.31),
+    "outer": (-1.27, -4.62, -1.38),
     # depth of the click in the guess, of the guess's largest depth; 0 without a click
-    "central": (0.0, 0.0, 5.42),
+    "central": (0.0, 0.00, 2.45),
     # overlap of the tones with those of a ring outside
-    "near": (-15.07, -12.35, -11.35),
+    "near": (-15.07, -11.80, -7.08),
     # overlap of the tones with all other allowed ones
-    "wide": (5.49, 2.64, 15.59),
+    "wide": (5.49, 2.69, 6.07),
     # difference of the mean tones of inside and ring, in deviations
-    "step": (-1.76, -1.85, -1.19),
+    "step": (-1.76, -1.74, -0.45),
 }
 """What each measure weighs for a box, a flat box and a click: the score is the weighted sum.
 
@@ -67,23 +67,25 @@ class Ranking:
     """Of `WEIGHTS`."""
     cells: int
     """How many cells a scene of this kind may have."""
+    temperature: float
+    """By how much the scores of two guesses differ where one is e times as likely as the other."""
     expected: tuple[float, float]
-    """Offset and slope of the Dice that a best score lets expect."""
+    """Offset and slope of the Dice with the truth over the Dice expected among the guesses."""
 
     def score(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """``(n,)`` from ``(n, measures)``."""
         scores: NDArray[np.float64] = rows @ np.array([weights[self.column] for weights in WEIGHTS.values()])
         return scores
 
-    def dice(self, score: float) -> float:
-        """The Dice that a score lets expect, 0 to 1."""
-        return float(np.clip(self.expected[0] + self.expected[1] * score, *EXPECTED_LIMITS))
+    def quality(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The Dice with the truth, 0 to 1, from that expected among the guesses."""
+        return np.clip(self.expected[0] + self.expected[1] * expected, *QUALITY_LIMITS)
 
 
-BOX = Ranking(0, cells=40_000, expected=(1.28, 0.041))
-FLAT_BOX = Ranking(1, cells=20_000, expected=(0.73, 0.031))
-CLICK = Ranking(2, cells=12_000, expected=(-1.19, 0.037))
-EXPECTED_LIMITS = (0.05, 0.95)
+QUALITY_LIMITS = (0.05, 0.95)
+BOX = Ranking(0, cells=40_000, temperature=1.0, expected=(-0.6, 1.5))
+FLAT_BOX = Ranking(1, cells=20_000, temperature=1.0, expected=(-0.76, 1.52))
+CLICK = Ranking(2, cells=12_000, temperature=2.0, expected=(0.12, 0.6))
 
 
 def measures(scene: Scene, support: Support, guesses: list[Mask]) -> NDArray[np.float64]:

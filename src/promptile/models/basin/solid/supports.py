@@ -17,8 +17,8 @@ Axes = Sequence[NDArray[np.float64]]
 MARGIN = 0.2
 """What is seen around the bounds, as a part of their size."""
 LEAST_MARGIN = 3  # samples
-FLAT_HEIGHTS = (0.5, 1.0, 2.0)
-"""Heights of the objects that a flat box may stand for, as parts of the mean of its sides."""
+FLAT_HEIGHTS = {0.5: -1.5, 1.0: 0.0, 2.0: -1.5}
+"""Heights of the objects that a flat box may stand for, as parts of the mean of its sides, and what speaks for them."""
 FLAT_REACH = (1.6, 1.3)
 """How far an object may go beyond a flat box's ellipsoid: along the flat axis, and beside it."""
 CLICK_REACH = 1.6
@@ -52,6 +52,8 @@ class Support:
     """``(2, 3)``: the user's box, whose sides the object touches."""
     flat: int | None = None
     """The axis along which the frame is only one slice of the object."""
+    likely: float = 0.0
+    """What speaks for it before the image is looked at, in units of the score."""
 
     def radius(self, at: Axes) -> Field:
         """Distance from the centre at the given coordinates, 1 on the ellipsoid."""
@@ -109,12 +111,12 @@ def supports_of_box(box: NDArray[np.float64], spacing: Sequence[float]) -> list[
         return [Support(centre, radii, box, box)]
     side = np.delete(sides * spacing, axis).mean()
     found = []
-    for height in FLAT_HEIGHTS:
+    for height, likely in FLAT_HEIGHTS.items():
         tall = radii.copy()
         tall[axis] = max(height * side / spacing[axis] / 2, 1.0)
         reach = np.full(3, FLAT_REACH[1])
         reach[axis] = FLAT_REACH[0]
-        found.append(Support(centre, tall, np.stack([centre - tall * reach, centre + tall * reach]), box, axis))
+        found.append(Support(centre, tall, np.stack([centre - tall * reach, centre + tall * reach]), box, axis, likely))
     return found
 
 

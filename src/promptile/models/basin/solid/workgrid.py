@@ -56,6 +56,11 @@ class WorkGrid:
             centres.append(start + (first + np.minimum(first + f, n) - 1) / 2)
         return tuple(centres)
 
+    @property
+    def sample_centres(self) -> tuple[NDArray[np.float64], ...]:
+        """Per axis the index coordinates of the window's samples."""
+        return tuple(np.arange(a, b, dtype=float) for a, b in zip(self.window.start, self.window.stop, strict=True))
+
     def pool(self, samples: NDArray[Any]) -> Field:
         """Means over the cells of an array of the whole view."""
         pooled: NDArray[Any] = samples[self.window.slices].astype(np.float32)
