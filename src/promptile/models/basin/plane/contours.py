@@ -108,16 +108,18 @@ def search(polar: Polar, clicks: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.stack(found)
 
 
-def against(polar: Polar, points: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """``(RAYS, STEPS)``: how much points speak against a contour there: it must go round the object's and no others."""
+def against(polar: Polar, points: NDArray[np.float64]) -> NDArray[np.float32]:
+    """``(RAYS, STEPS)``: how much points on the object speak against a contour there, which is to go round them.
+
+    Points off the object are left to corrections: a contour would have to leave out all that lies behind them.
+    """
     cost = np.zeros((RAYS, STEPS), np.float32)
-    for point, label in zip(points, labels, strict=True):
+    for point in points:
         off = point - polar.centre
         ray = round(float(np.arctan2(off[0], off[1])) * RAYS / (2 * np.pi))
         step = np.log(max(float(np.hypot(*off)), 1e-6) / NEAREST) / np.log(GROWTH) - 0.5
-        broken = np.arange(STEPS) < step if label else np.arange(STEPS) >= step
         for beside in (-1, 0, 1):
-            cost[(ray + beside) % RAYS] += np.float32(CLICK_COST) * broken
+            cost[(ray + beside) % RAYS] += np.float32(CLICK_COST) * (np.arange(STEPS) < step)
     return cost
 
 

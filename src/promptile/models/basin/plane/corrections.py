@@ -53,7 +53,7 @@ def _mend(
     every: tuple[NDArray[np.float64], NDArray[np.bool_]],
 ) -> NDArray[np.float32]:
     point, label = click
-    wrong: float = max(0.5, min(_distance((logits > 0) == label, point), _room(click, every), _radius(logits)))
+    wrong: float = max(0.5, min(_distance((logits > 0) == label, point), _radius(logits)))
     reach = max(REACH * wrong, LEAST_REACH)
     half = reach * INNER / SIDE
     frame = Frame.around(np.stack([point - half, point + half]), logits.shape)
@@ -69,11 +69,8 @@ def _mend(
     at = np.where(features.known, old, 0)
     for place, wanted in [*zip(*every, strict=True), click]:
         cell = frame.cells_of(place)
-        size = (
-            max(SEED * wrong / frame.cell[0], 1.0)
-            if place is point
-            else min(OLD_SEED, _room((place, wanted), every) / frame.cell[0])
-        )
+        room = _room((place, bool(wanted)), every) / frame.cell[0]
+        size = min(room, max(SEED * wrong / frame.cell[0], 1.0) if place is point else OLD_SEED)
         near = np.hypot(np.arange(SIDE)[:, None] - cell[0], np.arange(SIDE)[None] - cell[1]) <= size
         held |= near
         at = np.where(near, np.float32(wanted), at)

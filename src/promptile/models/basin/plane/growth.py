@@ -16,6 +16,9 @@ MOST_CELLS = 640
 """Cells along the longer side of a window: a river of a few samples must stay one."""
 UNSEEN = 0.1
 """How much the colours of the unknown part count as background: those that were never seen belong to it."""
+RARITY = 0.5
+"""Power of the object's share of what is told: 1 counts samples, and a lake whose tip is told stays small; 0 does not,
+and a thin river takes its banks."""
 ROUNDS = 2
 """The colours are learnt again from the first answer: a river changes on its way."""
 BAND = 6
@@ -71,11 +74,10 @@ def _colour_odds(features: Features, inside: NDArray[np.float32], told: NDArray[
     """``shape``: log odds of each cell by its colour, the object's share of what is told included."""
     palette = features.palette
     valid = features.known.astype(np.float32)
-    share = float((inside * told * valid).sum() / max(float((told * valid).sum()), 1.0))
+    share = float((inside * told * valid).sum() / max(float((told * valid).sum()), 1.0)) ** RARITY
     within = share * palette.histogram(inside * told * valid)
-    without = (1 - share) * palette.histogram((1 - inside) * told * valid)
-    other = without + UNSEEN * palette.histogram(valid)
-    least = RARE * max(share, RARE)  # a thin river is rare itself
+    other = (1 - share) * palette.histogram((1 - inside) * told * valid) + UNSEEN * palette.histogram(valid)
+    least = RARE * max(share, RARE)
     ratio = np.clip(np.log((within + least) / (other + least)), -LIMIT, LIMIT).astype(np.float32)
     odds: NDArray[np.float32] = ratio[palette.index].reshape(inside.shape)
     return odds

@@ -93,7 +93,7 @@ def _from_box(sight: Sight, box: NDArray[np.float64]) -> tuple[list[NDArray[np.f
 def _from_clicks(sight: Sight, prompt: WindowPrompt) -> tuple[list[NDArray[np.float32]], list[float]]:
     click = prompt.points[prompt.labels][0]
     polar = contours.unroll(sight, click)
-    against = contours.against(polar, prompt.points, prompt.labels)
+    against = contours.against(polar, prompt.points[prompt.labels][1:])
     paths = contours.search(polar, against)
     score = ranking.scores(polar, paths) - VIOLATION * np.take_along_axis(against, paths.T, axis=1).sum(axis=0)
     chosen = ranking.choose(paths, score, CANDIDATES)

@@ -11,6 +11,8 @@ WEIGHTS = {"edge": 43.7, "weakest": 26.8, "contrast": 12.0, "inner": 30.8, "vote
 """Of what speaks for a contour; differences of the sum are log odds."""
 SAME_STEPS = 1.5
 """Two searches that end this near to each other on average found the same contour."""
+GUESS = (0.2, 0.35)
+"""IoU of a contour that has all others against it, and what it gains with none beside it."""
 SAME = 0.7
 """Two answers with an IoU above it are not offered both."""
 
@@ -55,4 +57,4 @@ def _iou(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
 def quality(score: NDArray[np.float64], chosen: list[int]) -> list[float]:
     """Guesses of the IoU of the chosen contours, the best first: from how far each stands out."""
     share = np.exp(score[chosen] - score.max())
-    return [float(v) for v in 0.3 + 0.4 * share / share.sum()]
+    return [float(v) for v in GUESS[0] + GUESS[1] * share / share.sum()]
