@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -235,3 +237,23 @@ def test_cells_average_their_samples_and_spread_back() -> None:
     inner = tuple(slice(f, -f - 1) for f in grid.factors)
     exact = (z + y + x + sum(grid.window.start)).astype(np.float32)
     np.testing.assert_allclose(grid.spread(ramp)[inner], exact[inner], rtol=1e-4)
+
+
+def test_a_box_also_offers_the_ellipsoid(model: Promptable) -> None:
+    view, truth = ball()
+    masks = ask(model, view, WindowPrompt(*NOTHING, box=box_of(truth)))
+    likeness = [dice(logits > 0, truth) for logits in masks.logits]
+    assert 2 <= len(likeness) <= 3
+    assert sorted(likeness)[-2] > 0.9
+
+
+@pytest.mark.data
+def test_organs_of_a_real_volume(model: Promptable, shared: Path) -> None:
+    folder = shared / "med" / "totalseg_ct"
+    image = sitk.ReadImage(str(folder / "image.nii.gz"))
+    samples = sitk.GetArrayFromImage(image).astype(np.float32)
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "labels.nii.gz")))
+    view = View(((samples + 160) / 400)[None], np.ones(samples.shape, bool), image.GetSpacing()[::-1])
+    for label in (3, 104):  # a kidney, the bladder
+        truth = labels == label
+        assert dice(ask(model, view, WindowPrompt(*NOTHING, box=box_of(truth))).logits[0] > 0, truth) > 0.75

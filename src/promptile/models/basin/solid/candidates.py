@@ -118,6 +118,14 @@ def refined(candidate: Candidate) -> Field:
     return soft_cut(scene.adapted(mask), near, prior.astype(np.float32), REFINE_TRUST, REFINE_EFFORT)
 
 
+def ellipsoid(candidate: Candidate) -> Candidate:
+    """The plain ellipsoid of a candidate's support: what is left where the image says nothing."""
+    rho = candidate.support.radius(candidate.scene.grid.centres)
+    mask = (rho <= max(1.0, float(rho.min()))) & candidate.scene.allowed
+    field = np.where(mask, CERTAIN, 1 - CERTAIN).astype(np.float32)
+    return replace(candidate, field=field, score=candidate.score * dice(mask, candidate.mask))
+
+
 def fine(candidate: Candidate, samples: Field, valid: Mask, spacing: Sequence[float]) -> Candidate:
     """The candidate on finer cells around it, where its own were coarser than the samples."""
     coarse = candidate.scene.grid

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.models.basin.solid.candidates import Candidate, Clicks, candidates, fine
+from promptile.models.basin.solid.candidates import Candidate, Clicks, candidates, ellipsoid, fine
 from promptile.models.basin.solid.consensus import agreed
 from promptile.models.basin.solid.corrections import corrected, lost
 from promptile.models.basin.solid.growth import grown, partial
@@ -65,6 +65,8 @@ def _found(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
         return Masks(_logit(np.zeros((1, *view.shape), np.float32)), np.zeros(1))
     found = agreed(found, view.spacing, ranking.temperature)
     chosen = [fine(c, samples, view.valid, view.spacing) for c in _various(found)]
+    if prompt.box is not None:
+        chosen = sorted([*chosen[:2], ellipsoid(found[0])], key=lambda c: -c.score)
     fields = []
     for candidate in chosen:
         field = np.zeros(view.shape, np.float32)
