@@ -14,7 +14,7 @@ _WHITE = _TO_XYZ.sum(axis=1)
 TAIL = 0.2
 """Share of the scale kept for what is darker, or brighter, than the visible range: seas and bright nuclei lie there."""
 
-ENOUGH = 8000
+ENOUGH = 2500
 """Samples from which a palette is made."""
 ROUNDS = 6
 """Rounds of k-means: more change no answer."""

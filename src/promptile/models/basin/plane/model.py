@@ -55,8 +55,10 @@ class Plane:
         sight: Sight = embedding.content
         logits, scores = self._start(sight, prompt)
         answers = [correct(sight, each, prompt.points, prompt.labels) for each in logits]
-        known = [np.where(sight.view.valid, each, -CERTAIN).astype(np.float32) for each in answers]
-        return Masks(np.stack(known), np.asarray(scores, np.float64))
+        stack = np.stack(answers)
+        if not sight.view.valid.all():
+            stack = np.where(sight.view.valid, stack, -CERTAIN)
+        return Masks(stack, np.asarray(scores, np.float64))
 
     def _start(self, sight: Sight, prompt: WindowPrompt) -> tuple[list[NDArray[np.float32]], list[float]]:
         """Answers before the points are heard that contradict them."""
