@@ -18,9 +18,7 @@ INNER = 1 / 3  # of the box's size: the watershed's marker inside
 
 
 def whole_box(view: View, box: NDArray[np.float64]) -> NDArray[np.bool_]:
-    inside = np.zeros(view.shape, bool)
-    inside[_slices(box, view.shape)] = True
-    return inside
+    return whole_box_of(view.shape, box)
 
 
 def ellipse(view: View, box: NDArray[np.float64]) -> NDArray[np.bool_]:

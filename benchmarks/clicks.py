@@ -8,7 +8,7 @@ from scipy import ndimage
 
 
 def box(truth: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """``(ndim, )`` bounds of an object as ``(2, ndim)``, on sample edges."""
+    """``(2, ndim)``: bounds of an object, on sample edges."""
     spans = ndimage.find_objects(truth.astype(np.uint8))[0]
     return np.array([[s.start - 0.5 for s in spans], [s.stop - 0.5 for s in spans]])
 

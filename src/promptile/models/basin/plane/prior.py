@@ -15,7 +15,7 @@ COLOUR_WEIGHT = 86.0
 """Log evidence per nat that the side of the outline tells about the colour."""
 OUTLINE_WEIGHT = 23.0
 """Log evidence of an outline that runs on edges all along."""
-PLENTY = 54.0
+PLENTY = 110.0
 """Samples along a side from which on the image is fully believed; smaller boxes trust the library more."""
 
 
