@@ -186,8 +186,8 @@ def report(chosen: list[Case], half: str) -> str:
     lines = [
         "# Quality of 3D prompts",
         "",
-        f"Mean Dice over the *{half}* half of the objects: first answer, after 1, 3 and 5 corrective clicks. Seconds are",
-        "medians of a first answer and of a correction. Made by `python benchmarks/quality_volumes.py`.",
+        f"Mean Dice over the *{half}* half of the objects: first answer, after 1, 3 and 5 corrective clicks. Seconds",
+        "are medians of a first answer and of a correction. Made by `python benchmarks/quality_volumes.py`.",
         "",
         "| prompt | who | " + " | ".join(counts) + " | s | s/click |",
         "|---|---|" + "---|" * (len(groups) + 2),

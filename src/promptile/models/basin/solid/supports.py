@@ -65,33 +65,24 @@ class Support:
     def allows(self, at: Axes) -> Mask:
         """Where the object may be: inside the bounds, and inside a flat frame in its slice."""
         allowed = _inside(at, self.bounds)
-        if self.flat is not None and self.frame is not None:
-            allowed &= self.framed(at) | ~self._slab(at)
+        if self.flat is not None:
+            allowed &= self.framed(at) | ~self._slab(at, self.flat)
         return allowed
 
     def framed(self, at: Axes) -> Mask:
-        """The cells in the user's box; at least one along the flat axis."""
+        """The cells in the user's box; at least one along its flat axis."""
         if self.frame is None:
             return np.zeros([len(c) for c in at], bool)
         if self.flat is None:
             return _inside(at, self.frame)
-        return _inside(at, self.bounds_of_frame()) & self._slab(at)
+        tall = self.frame.copy()
+        tall[:, self.flat] = self.bounds[:, self.flat]
+        return _inside(at, tall) & self._slab(at, self.flat)
 
-    def bounds_of_frame(self) -> NDArray[np.float64]:
-        """The frame, without limits along its flat axis."""
-        assert self.frame is not None
-        frame = self.frame.copy()
-        if self.flat is not None:
-            frame[:, self.flat] = self.bounds[:, self.flat]
-        return frame
-
-    def _slab(self, at: Axes) -> Mask:
-        """The layer of cells that holds the flat frame."""
-        assert self.flat is not None
-        along = at[self.flat]
+    def _slab(self, at: Axes, axis: int) -> Mask:
+        """The layer of cells across an axis that holds the centre."""
         slab = np.zeros([len(c) for c in at], bool)
-        index = int(np.argmin(np.abs(along - self.centre[self.flat])))
-        slab.swapaxes(0, self.flat)[index] = True
+        slab.swapaxes(0, axis)[int(np.argmin(np.abs(at[axis] - self.centre[axis])))] = True
         return slab
 
     def window(self, shape: Sequence[int]) -> Window:
