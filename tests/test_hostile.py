@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -307,3 +309,58 @@ def test_the_same_result_twice(image, clicks, capsys) -> None:
     assert "given twice" in one_line(capsys)
     assert not out.exists()
     assert not image.with_name("o.run.zarr").exists()
+
+
+class TestBeyond180:
+    """An image from 179.2 to 181.2 degrees, and files that call the same places 179.2 to -178.8."""
+
+    GRID = Grid.of((160, 200), [[0, 0.01, 179.205], [-0.01, 0, 9.995], [0, 0, 1]], "EPSG:4326")
+
+    def read(self, folder: Path, geometry: str) -> pt.prompts.Prompt:
+        path = folder / "p.geojson"
+        feature = {"type": "Feature", "properties": {}, "geometry": json.loads(geometry)}
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+        (prompt,) = Prompts.read(path, grid=self.GRID)
+        return prompt
+
+    @pytest.mark.parametrize("x", [180.705, -179.295])
+    def test_a_point(self, x, tmp_path) -> None:
+        prompt = self.read(tmp_path, f'{{"type": "Point", "coordinates": [{x}, 9.495]}}')
+        np.testing.assert_allclose(prompt.points, [[50, 150]], atol=1e-6)
+
+    def test_a_box_that_was_cut_is_one_again(self, tmp_path) -> None:
+        halves = [[[a, 9.2], [b, 9.2], [b, 9.7], [a, 9.7], [a, 9.2]] for a, b in ((179.6, 180), (-180, -179.8))]
+        prompt = self.read(tmp_path, f'{{"type": "MultiPolygon", "coordinates": {[[ring] for ring in halves]}}}')
+        assert prompt.kind == "box"
+        np.testing.assert_allclose(prompt.box, [[29.5, 39.5], [79.5, 99.5]], atol=1e-6)
+
+    def test_elsewhere_is_elsewhere(self, tmp_path) -> None:
+        prompt = self.read(
+            tmp_path, '{"type": "Polygon", "coordinates": [[[-5, 9], [5, 9], [5, 9.5], [-5, 9.5], [-5, 9]]]}'
+        )
+        with pytest.raises(PromptError, match="outside"):
+            Prompts((prompt,)).inside(self.GRID.shape)
+
+
+def test_a_box_of_any_size_is_a_box(tmp_path) -> None:
+    far = 1e120
+    ring = [[-far, -far], [far, -far], [far, far], [-far, far], [-far, -far]]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    (tmp_path / "p.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    (prompt,) = Prompts.read(tmp_path / "p.geojson", grid=Grid.of((6, 8)))
+    assert prompt.kind == "box"
+
+
+def test_texts_too_long_for_a_format_are_named(tmp_path, caplog) -> None:
+    run = segment(SCENE, Prompts.of(points=CLICKS), model=Perfect(2), out=tmp_path / "a.run.zarr")
+    for i, record in enumerate(run.records()):
+        run.commit(replace(record, category="x" * 300), run.mask(i + 1))
+    run.reopen()
+    run.finish()
+    run.write(tmp_path / "a.shp")
+    assert "truncated to 254 characters" in caplog.text
+
+
+def test_no_name_is_no_file(image, capsys) -> None:
+    assert run("segment", image, "--points", "", "--out", image.with_name("o.tif")) == 1
+    assert one_line(capsys)

@@ -6,6 +6,7 @@ cure; 2 wrong usage; 3 finished, but some objects failed; 130 interrupted, the r
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ERROR
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return _complain("No space left on the disk: make some, and give the same command again", ERROR)
         return _complain(f"{error.strerror or error}: {error.filename or 'the disk'}", ERROR)
     except MemoryError:
         return _complain("Not enough memory: use a smaller --tile", ERROR)

@@ -29,10 +29,10 @@ def segment_image(options: argparse.Namespace) -> int:
     if not options.out and not options.run:
         raise UsageError("Nothing would be kept: say where to with --out FILE or --run DIR")
     source = _open(options)
-    said = options.points or options.boxes or options.prompts
+    said = next(name for name in (options.points, options.boxes, options.prompts) if name is not None)
     used = {"image": options.image, "prompt file": said} | ({"run": options.run} if options.run else {})
     _check_outs(options, source.grid, used)
-    kind: Kind = "points" if options.points else "boxes" if options.boxes else "prompts"
+    kind: Kind = "prompts" if options.prompts is not None else "boxes" if options.boxes is not None else "points"
     prompts = read_prompts(said, source.grid, kind=kind)
     with show_progress(options) as progress:
         run = segment(

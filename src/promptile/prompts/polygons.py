@@ -38,6 +38,13 @@ def to_shapes(
     no more than 10 degrees against the image's: then it is the bounds of what became of it. `move` takes the file's
     ``(x, y)`` to the image's ``(column, row)``; `features` numbers the geometries in messages.
     """
+    with np.errstate(over="ignore", invalid="ignore"):  # a box may reach as far as it likes
+        return _to_shapes(geometries, move, features)
+
+
+def _to_shapes(
+    geometries: NDArray[np.object_], move: Move, features: NDArray[np.integer[Any]]
+) -> list[NDArray[np.float64] | Outline]:
     moved = _move(geometries, move, features)
     square = _rectangles(moved, _NEAR, _NEAR_RELATIVE)
     bounds = shapely.bounds(moved)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from promptile.prompts.polygons import Move, to_shapes
 
 _FIELDS = ("label", "object", "category")
 _GEOJSON = (".geojson", ".json")
+_ROUNDED = 1e-6
 _POINTS, _POLYGONS = ("Point", "MultiPoint"), ("Polygon", "MultiPolygon")
 
 
@@ -46,6 +47,7 @@ def read_vectors(file: Path, grid: Grid, layer: str | None = None) -> list[Mark]
         raise PromptError(f"it has a geometry that cannot be used ({' '.join(str(error).split())})") from error
     names = _check_geometries(found.geometries, grid.ndim)
     move = _mover(file, grid, found)
+    found = replace(found, geometries=_whole_turns(found, grid))
     shapes: list[Any] = [None] * len(names)
     points = np.flatnonzero(np.isin(names, _POINTS))
     polygons = np.flatnonzero(np.isin(names, _POLYGONS))
@@ -141,6 +143,30 @@ def _mover(file: Path, grid: Grid, found: _Layer) -> Move:
             return grid.to_index(points if transformer is None else np.stack(transformer.transform(*points.T), axis=-1))
 
     return move
+
+
+def _whole_turns(found: _Layer, grid: Grid) -> NDArray[np.object_]:
+    """Geometries in degrees, their parts moved by 360 to where the longitudes of an image beyond 180 are."""
+    if found.crs is None or grid.space in (LPS, PIXELS):
+        return found.geometries
+    source, target = pyproj.CRS.from_user_input(found.crs), pyproj.CRS.from_user_input(grid.space)
+    edges = [(-0.5, n - 0.5) for n in grid.shape]
+    longitudes = grid.to_world(np.stack(np.meshgrid(*edges), axis=-1))[..., 0]
+    low, high = longitudes.min(), longitudes.max()
+    beyond = low < -180 - _ROUNDED or high > 180 + _ROUNDED
+    if not (target.is_geographic and source.equals(target, ignore_axis_order=True) and beyond):
+        return found.geometries
+    parts, owners = shapely.get_parts(found.geometries, return_index=True)
+    bounds = shapely.bounds(parts)
+    turns = 360 * np.round(((low + high) - (bounds[:, 0] + bounds[:, 2])) / 720)
+    coordinates, of = shapely.get_coordinates(parts, return_index=True)
+    coordinates[:, 0] += turns[of]
+    moved = shapely.set_coordinates(parts, coordinates)
+    geometries = found.geometries.copy()
+    for i in range(len(geometries)):
+        mine = moved[owners == i]
+        geometries[i] = mine[0] if len(mine) == 1 else shapely.union_all(mine)
+    return geometries
 
 
 def _refuse_crs(file: Path, grid: Grid, crs: str | None) -> None:

@@ -62,7 +62,8 @@ def write(result: Result, path: Path) -> None:
 
 
 def _write_layer(features: Features, path: Path, driver: str, options: dict[str, Any]) -> None:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         warnings.filterwarnings("ignore", "'crs' was not provided")  # an image may have none
         pyogrio.write_arrow(
             pa.RecordBatchReader.from_batches(features.schema, features.batches()),
@@ -74,6 +75,8 @@ def _write_layer(features: Features, path: Path, driver: str, options: dict[str,
             crs=features.space,
             **options,
         )
+    for text in {str(warning.message) for warning in said}:  # GDAL's, like a text too long for a shapefile
+        logger.warning("%s: %s", path.name, text if len(text) <= 160 else f"{text[:60]} ... {text[-90:]}")
 
 
 def _options(suffix: str, grid: Grid, origin: dict[str, str]) -> dict[str, Any]:
