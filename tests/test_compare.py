@@ -265,3 +265,13 @@ def test_ids_of_vectors(tmp_path: Path) -> None:
         ids = [p.result for p in found.pairs]
         assert ids == ([10, 20, 30, 40] if field != "name" else ids)
         assert sorted(filter(None, ids)) == ([10, 20, 30, 40] if field != "name" else [1, 2, 3, 4])
+
+
+def test_labels_that_are_stored_as_floats(tmp_path: Path) -> None:
+    labels = np.zeros((30, 40), np.uint8)
+    labels[3:9, 5:20] = 4
+    whole = save_raster(tmp_path / "a.tif", labels)
+    floats = save_raster(tmp_path / "b.tif", labels.astype(np.float64))
+    assert compare(floats, whole).to_json() == compare(whole, whole).to_json()
+    with pytest.raises(SourceError, match="no labels"):
+        compare(save_raster(tmp_path / "c.tif", labels + 0.5), whole)

@@ -107,12 +107,15 @@ def _samples(name: str, result: Result) -> _Samples:
 
 def _read_labels(path: Path) -> _Samples:
     source = open_source(path)
-    if len(source.channels) != 1 or source.dtype.kind not in "iu":
+    labels = source.read(source.grid.window)[0] if len(source.channels) == 1 else None
+    if labels is not None and labels.dtype.kind == "f" and (labels == np.round(labels)).all() and labels.min() >= 0:
+        labels = labels.astype(np.int64)  # many label maps are stored as floats
+    if labels is None or labels.dtype.kind not in "iu":
         raise SourceError(
             f"{path.name} holds {len(source.channels)} × {source.dtype}, which are no labels:"
             " they are one channel of whole numbers"
         )
-    return _Samples(path.name, source.grid, Sampled.of_labels(source.read(source.grid.window)[0]))
+    return _Samples(path.name, source.grid, Sampled.of_labels(labels))
 
 
 def _read_polygons(path: Path) -> _Polygons:
