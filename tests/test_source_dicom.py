@@ -197,3 +197,14 @@ def test_headers_are_read_when_opening_and_samples_later(folder, monkeypatch):
         file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(SourceError, match="cannot be read"):
         source.read(source.grid.window)
+
+
+@pytest.mark.parametrize("kept", [0, 500])
+def test_a_damaged_slice_at_the_end_is_named(folder, kept, caplog):
+    write_series(folder, right_handed())
+    damaged = files(folder)[-1].rename(folder / "last.dcm")
+    damaged.write_bytes(damaged.read_bytes()[:kept])
+    (folder / "notes.txt").write_text("no image, and not meant as one")
+    assert open_source(folder).grid.shape == (13, 90, 80)
+    assert damaged.name in caplog.text
+    assert "notes.txt" not in caplog.text

@@ -24,7 +24,8 @@ from promptile.sources.itk import channel_names, header, reading, sample_type, s
 from promptile.sources.whole import SLAB, Whole
 
 _GDCM = "GDCMImageIO"
-_NAMED = (".dcm", ".dicom", ".ima", "")
+_SUFFIXES = (".dcm", ".dicom", ".ima")
+_NAMED = (*_SUFFIXES, "")
 _LISTED = 8
 
 
@@ -85,8 +86,10 @@ def _decode(path: Path) -> NDArray[Any]:
 def _folder(path: Path) -> list[Slice]:
     """The images among a folder's files; those below it belong to others."""
     files = sorted(p for p in path.iterdir() if p.is_file())
-    slices = [s for s in map(_maybe, files) if s is not None]
+    found = {p: _maybe(p) for p in files}
+    slices = [s for s in found.values() if s is not None]
     if slices:
+        _name_what_is_lost(path, [p for p, s in found.items() if s is None])
         return slices
     below = sorted(p.name for p in path.iterdir() if p.is_dir())
     cure = f"open one of its folders ({', '.join(below[:3])})" if below else "check the path"
@@ -102,6 +105,14 @@ def _maybe(path: Path) -> Slice | None:
     except SourceError as error:
         logger.debug("left out: %s", error)
         return None
+
+
+def _name_what_is_lost(folder: Path, left: Sequence[Path]) -> None:
+    """A damaged slice at an end of the series would not be missed otherwise."""
+    lost = [p.name for p in left if p.name != "DICOMDIR" and (p.suffix.lower() in _SUFFIXES or is_dicom(p))]
+    if lost:
+        more = f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else ""
+        logger.warning("%s: left out what is no readable image: %s%s", folder.name, ", ".join(lost[:_LISTED]), more)
 
 
 def is_dicom(path: Path) -> bool:
