@@ -5,6 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Debian and Ubuntu keep venv in a package of its own.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+WITH_VENV = { rm -rf $(VENV) && $(SUDO) apt-get update -qq && $(SUDO) apt-get install -qq -y $(notdir $(PYTHON))-venv \
+    && $(PYTHON) -m venv $(VENV); }
+
 .PHONY: demo test lint clean
 
 demo: $(VENV)/base
@@ -21,11 +26,13 @@ lint: $(VENV)/dev
 
 # Installed again when what is installed from changes: the manifest and the samples are copied at install time.
 $(VENV)/base: pyproject.toml constraints.txt napari.yaml $(wildcard sample_data/*)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing Promptile into $(VENV): a minute or two"
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || $(WITH_VENV)
 	$(PIP) --editable .
 	touch $@
 
 $(VENV)/dev: $(VENV)/base
+	@echo "Installing what the tests need"
 	$(PIP) --editable '.[dev,napari,dicom]'
 	touch $@
 
