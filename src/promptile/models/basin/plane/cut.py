@@ -41,11 +41,21 @@ def believed(features: Features, inside: NDArray[np.float32]) -> NDArray[np.floa
 
 def colour_evidence(features: Features, inside: NDArray[np.float32]) -> NDArray[np.float32]:
     """``shape``: log ratio of a cell's colour inside and outside, given how far each cell is inside."""
-    known = features.known.astype(np.float32)
-    within = features.palette.histogram(inside * known)
-    without = features.palette.histogram((1 - inside) * known)
+    within, without = _sides(features, inside)
     ratio = np.log((within + RARE) / (without + RARE)).astype(np.float32)
     return ratio[features.palette.index].reshape(inside.shape)
+
+
+def contrast(features: Features, inside: NDArray[np.float32]) -> float:
+    """How far the colours inside differ from those outside: 0 where they are the same, 1 where they share none."""
+    within, without = _sides(features, inside)
+    return 1 - float(np.sqrt(within * without).sum())
+
+
+def _sides(features: Features, inside: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of the palette's colours inside and outside."""
+    known = features.known.astype(np.float32)
+    return features.palette.histogram(inside * known), features.palette.histogram((1 - inside) * known)
 
 
 def settle(

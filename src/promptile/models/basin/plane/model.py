@@ -88,7 +88,7 @@ def _from_box(sight: Sight, box: NDArray[np.float64]) -> tuple[list[NDArray[np.f
     outside = np.ones((SIDE, SIDE), bool)
     outside[inner, inner] = False
     inside = settle(features, believed(features, shape.inside), held | outside, np.zeros((SIDE, SIDE), np.float32))
-    inside = tidy(inside, CRUMB)
+    inside = tidy(shape.temper(features, inside), CRUMB)
     return [_paste(frame, inside, box)], [shape.agreement(inside)]
 
 
@@ -101,7 +101,9 @@ def _from_clicks(sight: Sight, prompt: WindowPrompt) -> tuple[list[NDArray[np.fl
     chosen = ranking.choose(paths, score, CANDIDATES)
     answers = [_refined(sight, polar, paths[i]) for i in chosen]
     scores = ranking.quality(score, chosen)
-    region = winding(sight, click) if len(prompt.points) == 1 else None
+    region = winding(sight, click)
+    if region is not None and contradicted(region, prompt.points, prompt.labels):
+        region = None
     if region is None:
         return answers, scores
     frame, inside = grow(sight, replace(NOTHING, mask=region), region)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.models.basin.plane import shapes
+from promptile.models.basin.plane.cut import contrast
 from promptile.models.basin.plane.features import COLOURS, Features
 from promptile.models.basin.plane.frame import INNER, SIDE, Frame
 
@@ -17,6 +18,8 @@ OUTLINE_WEIGHT = 23.0
 """Log evidence of an outline that runs on edges all along."""
 PLENTY = 110.0
 """Samples along a side from which on the image is fully believed; smaller boxes trust the library more."""
+CLEAR = 0.1
+"""Contrast of colours from which on the image alone draws the outline."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +32,13 @@ class Posterior:
     """``(n, SIDE * SIDE / POOL ** 2)``"""
     weights: NDArray[np.float32]
     """``(n,)``, sum 1"""
+    belief: float
+    """How far the image is believed, 0 to 1: its part in the evidence."""
+
+    def temper(self, features: Features, inside: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A mask ``(SIDE, SIDE)`` drawn nearer to the shapes the less the image can tell: few samples, one colour."""
+        doubt = (1 - self.belief) ** 2 * np.exp(-((contrast(features, self.inside) / CLEAR) ** 2))
+        return inside + np.float32(doubt) * (self.inside * features.known - inside)
 
     def agreement(self, inside: NDArray[np.float32]) -> float:
         """The IoU that a mask ``(SIDE, SIDE)`` has with a shape drawn from here, on average."""
@@ -43,12 +53,13 @@ def posterior(features: Features, frame: Frame) -> Posterior:
     size = frame.cell * INNER
     library = shapes.library().continued(frame.ends)
     evidence = COLOUR_WEIGHT * _information(features, library) + OUTLINE_WEIGHT * _outline(features, library)
-    log = library.log_prior(*size) + min(1.0, float(size.prod()) ** 0.25 / PLENTY**0.5) * evidence
+    belief = min(1.0, float(size.prod()) ** 0.25 / PLENTY**0.5)
+    log = library.log_prior(*size) + belief * evidence
     weights = np.exp(log - log.max())
     weights = (weights / weights.sum()).astype(np.float32)
     mean = (weights @ library.masks).reshape(shapes.SIDE, shapes.SIDE)
     whole = np.ones((shapes.POOL, shapes.POOL), np.float32)
-    return Posterior(np.kron(mean, whole), library.masks, weights)
+    return Posterior(np.kron(mean, whole), library.masks, weights, belief)
 
 
 def _pooled(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The region of like colour around a click: what contours cannot say, a river or a road."""
+"""The region of like colour around a click: what contours cannot say, a river, a road, a large lake."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from promptile.models.basin.plane.contours import STARTS, radii
 from promptile.models.basin.plane.sight import Overview, Sight
 
 TOLERANCES = (11.0, 14.0, 17.0)
@@ -15,7 +16,10 @@ STEADY = 1.25
 SHARP = 0.78
 """if its outline is an edge to this degree,"""
 HIDDEN = 0.5
-"""and if less than this share of it can be seen from the click in a straight line: else a contour says it better."""
+"""and if less than this share of it can be seen from the click in a straight line,"""
+FAR = float(radii()[int(STARTS[-1])])
+"""or it reaches farther than this from the click, in samples, where no search for contours starts: else a contour says
+it better."""
 _RAYS = 128
 
 
@@ -28,7 +32,8 @@ def winding(sight: Sight, click: NDArray[np.float64]) -> NDArray[np.float32] | N
     if found[-1].sum() > STEADY * found[0].sum() or found[0].sum() < _RAYS:
         return None
     region = found[1]
-    if _seen_from(region, place) > HIDDEN or _sharpness(region, seen) < SHARP:
+    near = _reach(region, place) * seen.factor <= FAR
+    if (near and _seen_from(region, place) > HIDDEN) or _sharpness(region, seen) < SHARP:
         return None
     fine = region.repeat(seen.factor, axis=0).repeat(seen.factor, axis=1)
     return np.where(fine[: sight.view.shape[0], : sight.view.shape[1]], np.float32(4), np.float32(-4))
@@ -38,6 +43,11 @@ def _around(like: NDArray[np.bool_], place: tuple[int, ...]) -> NDArray[np.bool_
     pieces, _ = ndimage.label(like)
     found: NDArray[np.bool_] = (pieces == pieces[place]) & like[place]
     return found
+
+
+def _reach(region: NDArray[np.bool_], place: tuple[int, ...]) -> float:
+    """How far from a place in it a region reaches."""
+    return float(np.hypot(*(np.argwhere(region) - place).T).max())
 
 
 def _seen_from(region: NDArray[np.bool_], place: tuple[int, ...]) -> float:

@@ -27,6 +27,10 @@ CORNERS = (0.15, 0.35, 0.55, 0.75, 0.9, 1.0)
 RIGHT_SPREAD = 0.13
 """Spread of the cosine of a parallelogram's angle: what people build and plough is right-angled."""
 
+ROUND, ROUND_SPREAD = 3.0, 0.05
+"""Log weight that a disc gains in a box as high as wide, and the log of the ratio at which little of it is left:
+whatever is round has such a box, of other things only a few have."""
+
 FAMILIES = {"ellipse": 6.8, "superellipse": -0.4, "box": -0.2, "parallelogram": 3.2}
 """Log weight of each shape of a family before the image is seen."""
 
@@ -43,12 +47,16 @@ class Library:
     """``(n,)``: log weight but for the angle."""
     sides: NDArray[np.float64]
     """``(n, 2, 2)``: two sides of each parallelogram as (y, x) in half boxes; NaN for other shapes."""
+    upright: NDArray[np.bool_]
+    """``(n,)``: the ellipse that is a disc if the box is as high as wide."""
 
     def log_prior(self, height: float, width: float) -> NDArray[np.float64]:
         """``(n,)``: log weight of the shapes in a box of these sides in samples."""
         a, b = (self.sides[:, i] * [height, width] for i in (0, 1))
         cosine = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-        log: NDArray[np.float64] = self.prior - np.nan_to_num(cosine) ** 2 / (2 * RIGHT_SPREAD**2)
+        round_box = ROUND * np.exp(-(np.log(height / width) ** 2) / (2 * ROUND_SPREAD**2))
+        right = np.nan_to_num(cosine) ** 2 / (2 * RIGHT_SPREAD**2)
+        log: NDArray[np.float64] = self.prior - right + self.upright * round_box
         return log
 
     def continued(self, sides: NDArray[np.bool_]) -> Library:
@@ -74,8 +82,9 @@ class Library:
             wide = wide[..., index, :] if axis == 0 else wide[..., index]
             return np.concatenate([values, wide.reshape(values.shape)], axis=-2)
 
-        halves = np.concatenate([self.prior, self.prior])
-        return Library(stretch(self.masks), stretch(self.across), halves, np.concatenate([self.sides, self.sides]))
+        prior, sides = (np.concatenate([v, v]) for v in (self.prior, self.sides))
+        upright = np.concatenate([self.upright, np.zeros_like(self.upright)])  # half a disc has no such box
+        return Library(stretch(self.masks), stretch(self.across), prior, sides, upright)
 
 
 @lru_cache(maxsize=1)
@@ -88,7 +97,8 @@ def library() -> Library:
     across = np.stack([down * down, 2 * down * right, right * right]).reshape(3, len(masks), -1)
     across /= (across[0] + across[2]).sum(axis=1)[None, :, None]
     sides = np.array([s if s is not None else np.full((2, 2), np.nan) for _, _, _, s in drawn])
-    return Library(masks.reshape(len(masks), -1), across.astype(np.float32), prior, sides)
+    upright = np.arange(len(masks)) == len(TILTS) // 2  # ellipses come first
+    return Library(masks.reshape(len(masks), -1), across.astype(np.float32), prior, sides, upright)
 
 
 _Shape = tuple[str, NDArray[np.float64], float, NDArray[np.float64] | None]
