@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +14,7 @@ from perfect import Perfect
 from promptile.engine.embedder import Embedder
 from promptile.engine.lattice import Tiling
 from promptile.engine.objects import Grower, Grown
+from promptile.errors import PromptError
 from promptile.prompts import Prompts
 from promptile.rendering import Rendering
 from promptile.sources.arrays import ArraySource
@@ -206,3 +209,19 @@ def test_any_connected_object_from_any_click_in_any_tiling(ndim: int, pieces: bo
     click = where[drawn.draw(st.integers(0, len(where) - 1), label="click")]
     (grown,) = grow(truth, Prompts.of(points=[click]), size, overlap, pieces=pieces)
     assert_is(grown, truth == truth[tuple(click)])
+
+
+def test_clicks_where_there_is_no_data_are_no_clicks() -> None:
+    truth = np.full((60, 200), np.nan, np.float32)
+    truth[:, 80:] = 0
+    truth[20:40, 100:150] = 1
+    both = Prompts.of(points=[(30, 20), (30, 120)], objects=[1, 1])
+    source = ArraySource(truth, resampling="nearest")
+    model = Perfect(2)
+    model.predict = lambda embedding, prompt: Perfect(2).predict(  # type: ignore[method-assign]
+        replace(embedding, content=np.nan_to_num(embedding.content).astype(int)), prompt
+    )
+    grower = Grower(Embedder(source, Rendering((0,), (0.0,), (1.0,)), model), (256, 256), (128, 128))
+    assert grower.grow(next(iter(both))).mask.count == 1000
+    with pytest.raises(PromptError, match="no data"):
+        grower.grow(next(iter(Prompts.of(points=[(30, 20)]))))

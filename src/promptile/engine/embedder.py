@@ -63,12 +63,20 @@ class Embedder:
 
     def predict(self, window: Window, level: int, prompt: WindowPrompt) -> Masks:
         """The model's candidates for one object in one window; no data is never object."""
-        seen = self._cache.get((window, level), lambda: self._look(window, level))
+        seen = self._seen(window, level)
         masks = self.model.predict(seen.embedding, prompt)
         self._check(masks, window)
         if seen.valid.all():
             return masks
         return Masks(np.where(seen.valid, masks.logits, _NOWHERE), masks.scores)
+
+    def on_image(self, window: Window, level: int, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """``(n,)``: which points, in the window's index coordinates, lie where the image has data."""
+        places = np.clip(np.rint(points).astype(int), 0, np.subtract(window.shape, 1))
+        return np.asarray(self._seen(window, level).valid[tuple(places.T)], bool)
+
+    def _seen(self, window: Window, level: int) -> Seen:
+        return self._cache.get((window, level), lambda: self._look(window, level))
 
     def _check(self, masks: Masks, window: Window) -> None:
         """Refuse an answer that is none: it must not look like an object without samples."""

@@ -23,6 +23,7 @@ from promptile.engine.blend import Answers
 from promptile.engine.embedder import Embedder
 from promptile.engine.evidence import agreement, corrections, interior_points, most_missed
 from promptile.engine.lattice import Index, Lattice
+from promptile.errors import PromptError
 from promptile.models.protocols import Masks, WindowPrompt
 from promptile.prompts.types import Prompt
 
@@ -73,10 +74,26 @@ class Walk:
 
     def seed(self, index: Index) -> None:
         """Ask the window in which (part of) the prompt lies, and take its best candidate."""
-        asked = self.prompt.within(self.lattice[index], self._factors)
+        asked = self._on_image(index, self.prompt.within(self.lattice[index], self._factors))
         masks = self.embedder.predict(self.lattice[index], self.level, asked)
         self._visits[index] += 1
         self._accept(index, masks, int(np.argmax(masks.scores)))
+
+    def _on_image(self, index: Index, asked: WindowPrompt) -> WindowPrompt:
+        """The question without points where the image has no data.
+
+        Raises
+        ------
+        PromptError
+            If nothing remains that is on the object.
+        """
+        there = self.embedder.on_image(self.lattice[index], self.level, asked.points)
+        if there.all():
+            return asked
+        kept = replace(asked, points=asked.points[there], labels=asked.labels[there])
+        if kept.labels.any() or asked.box is not None or asked.mask is not None:
+            return kept
+        raise PromptError("its points lie where the image has no data: move them, or use a box")
 
     def grow(self) -> None:
         """Ask neighbours until the object is closed or the models disagree."""

@@ -19,6 +19,9 @@ Index = tuple[int, ...]
 _SIZE = {2: 1024, 3: 128}
 _SMALLEST = 16
 
+_MOST_SHARED = 7 / 8
+"""Overlap as a part of the size: windows that share more see nearly the same, and there are too many of them."""
+
 
 @dataclass(frozen=True)
 class Tiling:
@@ -48,8 +51,8 @@ class Tiling:
         if min(size) < _SMALLEST:
             raise UsageError(f"Tile size {min(size)} is too small: use --tile {_SMALLEST} or more")
         for s, o in zip(size, overlap, strict=True):
-            if not 2 <= o < s:
-                raise UsageError(f"Overlap {o} does not fit tiles of {s}: use --overlap 2 to {s - 1}")
+            if not 2 <= o <= s * _MOST_SHARED:
+                raise UsageError(f"Overlap {o} does not fit tiles of {s}: use --overlap 2 to {int(s * _MOST_SHARED)}")
         return size, overlap
 
 

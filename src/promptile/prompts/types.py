@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from promptile.errors import PromptError
 from promptile.grid import Window, rescale
+from promptile.prompts.arrays import check_arrays, given_owners, known_labels, numbers, own_objects
 
 LARGEST_ID = 2**32 - 1
 """Labels are unsigned 32-bit integers."""
@@ -183,10 +184,10 @@ class Prompts:
         boxes : array-like, shape (m, 2, ndim)
             Low and high corner of each box, on sample edges. With `objects`, box ``i`` belongs to object ``i + 1``.
         """
-        frames, xs = _numbers("Boxes", boxes), _numbers("Points", points)
-        known = np.ones(len(xs), bool) if labels is None else _known(labels)
-        owners = _owners(known, len(frames)) if objects is None else _given_owners(objects)
-        _check_arrays(xs, known, owners, frames)
+        frames, xs = numbers("Boxes", boxes), numbers("Points", points)
+        known = np.ones(len(xs), bool) if labels is None else known_labels(labels)
+        owners = own_objects(known, len(frames)) if objects is None else given_owners(objects)
+        check_arrays(xs, known, owners, frames)
         ndim = xs.shape[1] if xs.size else frames.shape[-1]
         ids = sorted({*owners[owners > 0].tolist(), *range(1, len(frames) + 1)})
         order = np.argsort(owners, kind="stable")
@@ -240,55 +241,6 @@ class Prompts:
 
     def to_json(self) -> list[dict[str, Any]]:
         return [prompt.to_json() for prompt in self.objects]
-
-
-def _numbers(what: str, values: ArrayLike) -> NDArray[np.float64]:
-    try:
-        return np.asarray(values, float)
-    except (TypeError, ValueError) as error:
-        raise PromptError(f"{what} are no array of numbers ({error}): give the same number of them for each") from error
-
-
-def _given_owners(objects: ArrayLike) -> NDArray[np.int64]:
-    numbers = _numbers("Objects", objects)
-    if not (numbers == np.floor(numbers)).all():
-        raise PromptError(f"Objects are {numbers.tolist()[:4]}: give whole numbers from 1")
-    return numbers.astype(np.int64)
-
-
-def _known(labels: ArrayLike) -> NDArray[np.bool_]:
-    numbers = _numbers("Labels", labels)
-    if not np.isin(numbers, (0, 1)).all():
-        raise PromptError(f"Labels are {numbers.tolist()[:4]}: give 1 for on the object, 0 for not on it")
-    return numbers.astype(bool)
-
-
-def _owners(labels: NDArray[np.bool_], first: int) -> NDArray[np.int64]:
-    """Each positive point owns a new id after the first `first` ones; negative ones belong to all (0)."""
-    return np.where(labels, np.cumsum(labels) + first, 0).astype(np.int64)
-
-
-def _check_arrays(
-    points: NDArray[np.float64], labels: NDArray[np.bool_], owners: NDArray[np.int64], boxes: NDArray[np.float64]
-) -> None:
-    if points.size and (points.ndim != 2 or points.shape[1] not in (2, 3)):
-        raise PromptError(f"Points have shape {points.shape}: give (n, 2) as (y, x), or (n, 3) as (z, y, x)")
-    if boxes.size and (boxes.ndim != 3 or boxes.shape[1] != 2 or boxes.shape[2] not in (2, 3)):
-        raise PromptError(f"Boxes have shape {boxes.shape}: give (n, 2, ndim), a low and a high corner per box")
-    if not len(points) == len(labels) == len(owners):
-        raise PromptError(
-            f"{len(points)} points have {len(labels)} labels and {len(owners)} objects: give one of each per point"
-        )
-    if points.size and boxes.size and points.shape[1] != boxes.shape[2]:
-        raise PromptError(f"Points have {points.shape[1]} dimensions and boxes {boxes.shape[2]}: give both the same")
-    wrong = owners[(owners < 0) | ((owners == 0) & labels)]
-    if wrong.size:
-        raise PromptError(
-            f"A point belongs to object {wrong[0]}: give positive points a number from 1 (0 is for negative points "
-            "that count for all)"
-        )
-    if len(points) and not (owners > 0).any() and not len(boxes):
-        raise PromptError(f"All {len(points)} points are negative: add a positive point (label 1) or a box")
 
 
 def _keep_inside(prompt: Prompt, image: Window) -> Prompt | None:
