@@ -154,6 +154,13 @@ def lake(size: int = 512) -> NDArray[np.bool_]:
     return (np.hypot(y - 250, x - 240) <= bays) & ~island
 
 
+def wide_lake(size: int = 640) -> NDArray[np.bool_]:
+    """Longer than contours reach from a click, most of it seen from there, cut off by the window."""
+    y, x = plane(size)
+    bank = 110 + 20 * np.sin(x / 40)
+    return (np.abs(y - 280) <= bank) & (x >= 60) & (np.hypot(y - 250, x - 430) > 30)
+
+
 @pytest.mark.parametrize("truth", [river(), lake()], ids=["river", "lake"])
 @pytest.mark.parametrize("strip", [40, 200])
 def test_growth_goes_on_where_the_neighbour_ended(model: Plane, truth: NDArray[np.bool_], strip: int) -> None:
@@ -183,6 +190,41 @@ def test_one_click_into_a_river_follows_it(model: Plane) -> None:
     y = int(np.flatnonzero(truth[:, 200]).mean())
     answer = ask(model, view(painted(truth)), points=np.array([[y, 200.0]]), labels=np.array([True]))
     assert iou(answer.logits[0] > 0, truth) > 0.8
+
+
+def test_one_click_into_a_lake_that_contours_cannot_reach_round(model: Plane) -> None:
+    truth = wide_lake()
+    answer = ask(model, view(painted(truth)), points=np.array([[300.0, 230.0]]), labels=np.array([True]))
+    assert iou(answer.logits[0] > 0, truth) > 0.95
+
+
+def test_two_clicks_into_a_lake_and_one_on_its_island(model: Plane) -> None:
+    truth = wide_lake()
+    points = np.array([[300.0, 230.0], [250.0, 560.0], [250.0, 430.0]])
+    assert truth[tuple(points.astype(int).T)].tolist() == [True, True, False]
+    answer = ask(model, view(painted(truth)), points=points, labels=np.array([True, True, False]))
+    assert iou(answer.logits[0] > 0, truth) > 0.95
+
+
+def test_the_ground_between_objects_is_not_taken_for_one(model: Plane) -> None:
+    y, x = plane(512)
+    holes = (np.hypot(y % 64 - 32, x % 64 - 32) <= 20) & (y < 500)
+    answer = ask(model, view(painted(holes)), points=np.array([[256.0, 256.0]]), labels=np.array([True]))
+    assert all((logits > 0).mean() < 0.5 for logits in answer.logits)
+
+
+@pytest.mark.parametrize("side", [12, 24, 48])
+def test_where_the_image_shows_nothing_a_square_box_holds_a_disc(model: Plane, side: int) -> None:
+    box = np.array([[100, 100], [100 + side, 100 + side]]) - 0.5
+    expected = disc(100 + side / 2 - 0.5, 100 + side / 2 - 0.5, side / 2)
+    answer = ask(model, view(np.full((SIZE, SIZE), 0.4)), box=box).logits[0]
+    assert iou(answer > 0, expected) > 0.93
+
+
+def test_a_square_roof_in_its_box_stays_square(model: Plane) -> None:
+    y, x = plane()
+    truth = (np.abs(y - 90) <= 20) & (np.abs(x - 110) <= 20)
+    assert iou(ask(model, view(painted(truth)), box=box_of(truth)).logits[0] > 0, truth) > 0.93
 
 
 def test_a_coarse_mask_becomes_finer(model: Plane) -> None:

@@ -20,6 +20,8 @@ HIDDEN = 0.5
 FAR = float(radii()[int(STARTS[-1])])
 """or it reaches farther than this from the click, in samples, where no search for contours starts: else a contour says
 it better."""
+OPEN = 0.9
+"""What meets three sides of the window is the ground between objects, unless more than this share of it is seen."""
 _RAYS = 128
 
 
@@ -32,8 +34,7 @@ def winding(sight: Sight, click: NDArray[np.float64]) -> NDArray[np.float32] | N
     if found[-1].sum() > STEADY * found[0].sum() or found[0].sum() < _RAYS:
         return None
     region = found[1]
-    near = _reach(region, place) * seen.factor <= FAR
-    if (near and _seen_from(region, place) > HIDDEN) or _sharpness(region, seen) < SHARP:
+    if not _needed(region, place, FAR / seen.factor) or _sharpness(region, seen) < SHARP:
         return None
     fine = region.repeat(seen.factor, axis=0).repeat(seen.factor, axis=1)
     return np.where(fine[: sight.view.shape[0], : sight.view.shape[1]], np.float32(4), np.float32(-4))
@@ -43,6 +44,14 @@ def _around(like: NDArray[np.bool_], place: tuple[int, ...]) -> NDArray[np.bool_
     pieces, _ = ndimage.label(like)
     found: NDArray[np.bool_] = (pieces == pieces[place]) & like[place]
     return found
+
+
+def _needed(region: NDArray[np.bool_], place: tuple[int, ...], far: float) -> bool:
+    """Whether a region is something that a contour around a place in it cannot say, and not the ground."""
+    seen = _seen_from(region, place)
+    sides = sum(bool(line.any()) for line in (region[0], region[-1], region[:, 0], region[:, -1]))
+    ground = sides >= 3 and seen <= OPEN
+    return not ground and (seen <= HIDDEN or _reach(region, place) > far)
 
 
 def _reach(region: NDArray[np.bool_], place: tuple[int, ...]) -> float:
