@@ -71,9 +71,14 @@ class Palette:
 
     def histogram(self, weights: NDArray[np.float32]) -> NDArray[np.float64]:
         """``(k,)``: share of each colour under weights of the samples, smoothed between like colours."""
-        counts = np.bincount(self.index, weights.ravel(), len(self.centres)) @ self.near
-        total: NDArray[np.float64] = counts / max(counts.sum(), 1e-9)
-        return total
+        amounts = np.bincount(self.index, weights.ravel(), len(self.centres)).astype(np.float64)
+        return self.smoothed(amounts)
+
+    def smoothed(self, amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``(..., k)``: the same from how much there is of each colour."""
+        counts = amounts @ self.near
+        shares: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1e-9)
+        return shares
 
 
 def _axis(flat: NDArray[np.float32]) -> NDArray[np.float32]:

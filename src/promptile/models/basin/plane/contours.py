@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numba
@@ -49,6 +50,13 @@ class Polar:
     palette: Palette
     edges: NDArray[np.float32]
     """``(RAYS, STEPS)``: 0 to 1, how much looks like an edge that turns about the click, between k and k + 1."""
+
+    @cached_property
+    def gathered(self) -> NDArray[np.float64]:
+        """``(RAYS, STEPS, COLOURS)``: how much of each colour lies on a ray up to a step."""
+        amount = np.zeros((RAYS * STEPS, COLOURS))
+        amount[np.arange(RAYS * STEPS), self.palette.index] = (self.known * areas()).ravel()
+        return np.cumsum(amount.reshape(RAYS, STEPS, COLOURS), axis=1)
 
 
 def radii() -> NDArray[np.float64]:
@@ -97,15 +105,12 @@ def search(polar: Polar, clicks: NDArray[np.float32]) -> NDArray[np.int64]:
     `clicks` ``(RAYS, STEPS)`` is what further clicks say against a contour there, see `against`.
     """
     step = np.arange(STEPS)
-    found = []
-    for start in STARTS:
-        path = np.full(RAYS, round(float(start)))
-        for _ in range(2):
-            gain = polar.edges + COLOUR_PULL * _region(polar, path)
-            gain = gain - SCALE_PULL * (step - start) ** 2 - clicks
-            path = trace(gain.astype(np.float32), STEEPEST, BEND)
-        found.append(path)
-    return np.stack(found)
+    paths = np.repeat(np.rint(STARTS).astype(np.int64)[:, None], RAYS, axis=1)
+    far = SCALE_PULL * (step - STARTS[:, None, None]) ** 2
+    for _ in range(2):
+        gains = polar.edges + COLOUR_PULL * _region(polar, paths) - far - clicks
+        paths = np.stack([trace(gain, STEEPEST, BEND) for gain in gains.astype(np.float32)])
+    return paths
 
 
 def against(polar: Polar, points: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -160,26 +165,25 @@ def _directions() -> NDArray[np.float64]:
     return np.stack([np.sin(angle), np.cos(angle)], axis=1)
 
 
-def _region(polar: Polar, path: NDArray[np.int64]) -> NDArray[np.float32]:
-    """``(RAYS, STEPS)``: how well colours up to each step are those inside of `path`, and not those around."""
-    within, around = histograms(polar, path)
+def _region(polar: Polar, paths: NDArray[np.int64]) -> NDArray[np.float32]:
+    """``(n, RAYS, STEPS)``: how well colours up to each step are those inside of each path, and not those around."""
+    within, around = histograms(polar, paths)
     log = np.clip(np.log((within + 1e-3) / (around + 1e-3)), -2, 2)
-    ratio = log[polar.palette.index].reshape(RAYS, STEPS)
+    ratio = log[:, polar.palette.index].reshape(-1, RAYS, STEPS)
     area = areas()
-    gathered = np.cumsum(ratio * area, axis=1)
-    here = np.take_along_axis(gathered, path[:, None], axis=1)
-    size = area[path][:, None]
+    gathered = np.cumsum(ratio * area, axis=2)
+    here = np.take_along_axis(gathered, paths[..., None], axis=2)
+    size = area[paths][..., None]
     pull: NDArray[np.float32] = np.tanh((gathered - here) / (4 * size))
     return pull
 
 
-def histograms(polar: Polar, path: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares of the palette's colours inside of a contour, and in the ring around it."""
-    step = np.arange(STEPS)
-    weight = polar.known * areas()
-    inside = step <= path[:, None]
-    ring = ~inside & (step <= path[:, None] + RING)
-    return polar.palette.histogram(inside * weight), polar.palette.histogram(ring * weight)
+def histograms(polar: Polar, paths: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """``(n, COLOURS)``: shares of the palette's colours inside of each contour, and in the ring around it."""
+    ray = np.arange(RAYS)
+    inside = polar.gathered[ray, paths].sum(axis=1)
+    ring = polar.gathered[ray, np.minimum(paths + RING, STEPS - 1)].sum(axis=1) - inside
+    return polar.palette.smoothed(inside), polar.palette.smoothed(ring)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -19,7 +19,8 @@ SAME = 0.7
 
 def scores(polar: Polar, paths: NDArray[np.int64]) -> NDArray[np.float64]:
     """``(n,)``: how likely each contour is an object, as log odds against the others."""
-    return np.array([sum(WEIGHTS[k] * v for k, v in _traits(polar, path, paths).items()) for path in paths])
+    total: NDArray[np.float64] = np.sum([WEIGHTS[k] * v for k, v in _traits(polar, paths).items()], axis=0)
+    return total
 
 
 def choose(paths: NDArray[np.int64], score: NDArray[np.float64], most: int) -> list[int]:
@@ -33,19 +34,21 @@ def choose(paths: NDArray[np.int64], score: NDArray[np.float64], most: int) -> l
     return chosen
 
 
-def _traits(polar: Polar, path: NDArray[np.int64], every: NDArray[np.int64]) -> dict[str, float]:
-    edge = np.sort(polar.edges[np.arange(RAYS), path])
-    within, around = histograms(polar, path)
-    contrast = 1 - float(np.sqrt(within * around).sum())
-    inside = (np.arange(STEPS) < path[:, None] - 1) * areas()
+def _traits(polar: Polar, paths: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """``(n,)`` each."""
+    edge = np.sort(polar.edges[np.arange(RAYS), paths], axis=1)
+    within, around = histograms(polar, paths)
+    contrast = 1 - np.sqrt(within * around).sum(axis=1)
+    inside = (np.arange(STEPS) < paths[..., None] - 1) * areas()
+    apart = np.abs(paths[:, None] - paths).mean(axis=2)
     return {
-        "edge": float(edge.mean()),
-        "weakest": float(edge[: RAYS // 4].mean()),
+        "edge": edge.mean(axis=1),
+        "weakest": edge[:, : RAYS // 4].mean(axis=1),
         "contrast": contrast,
-        "inner": float((polar.edges * inside).sum() / max(float(inside.sum()), 1e-6)),
-        "votes": float((np.abs(every - path).mean(axis=1) < SAME_STEPS).mean()),
-        "size": float(np.log(np.pi * np.mean(radii()[path] ** 2)) ** 2 / 100),
-        "both": float(edge.mean()) * contrast,
+        "inner": (polar.edges * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1e-6),
+        "votes": (apart < SAME_STEPS).mean(axis=1),
+        "size": np.log(np.pi * np.mean(radii()[paths] ** 2, axis=1)) ** 2 / 100,
+        "both": edge.mean(axis=1) * contrast,
     }
 
 
