@@ -46,12 +46,14 @@ class Sight:
     @cached_property
     def pyramid(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Per level the mean of the valid samples ``(c, y, x)`` and the share of valid ones ``(y, x)``."""
+        whole = bool(self.view.valid.all())  # then nothing needs weighing
         share = self.view.valid.astype(np.float32)
-        levels = [(self.view.samples * share if not self.view.valid.all() else self.view.samples, share)]
+        levels = [(self.view.samples if whole else self.view.samples * share, share)]
         while len(levels) < LEVELS and min(levels[-1][1].shape) > 1:
             samples, share = levels[-1]
             less = _halved(share)
-            levels.append((_halved(samples * share) / np.maximum(less, np.float32(1e-6)), less))
+            mean = _halved(samples) if whole else _halved(samples * share) / np.maximum(less, np.float32(1e-6))
+            levels.append((mean, less))
         return levels
 
     @cached_property
