@@ -154,7 +154,7 @@ def main() -> None:
         chosen[name] = found[:: max(1, -(-len(found) // options.most))]
     text = report(chosen, options.half)
     if options.out:
-        options.out.write_text(text)
+        options.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ def main() -> None:
     options = parser.parse_args()
     text = report(list(cases(options.data, options.half)), options.half)
     if options.out:
-        options.out.write_text(text)
+        options.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import geopandas as gpd
@@ -220,3 +223,10 @@ def test_an_interrupt_exits_with_130(scene: Path, clicks: Path, capsys, monkeypa
     assert "continues" in one_line(capsys)
     monkeypatch.undo()
     assert run("segment", scene, "--points", clicks, "-o", scene.with_name("o.gpkg")) == 0
+
+
+def test_a_terminal_without_our_letters_does_not_end_a_command(scene: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "promptile", "info", str(scene)]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert b"levels" in done.stdout

@@ -234,7 +234,7 @@ class TestPrompts:
         assert prompt.points.tolist() == [[5, 7]]
 
     def test_a_quoted_text_may_have_lines(self, tmp_path) -> None:
-        (tmp_path / "p.csv").write_text('x,y,category\n7,5,"a\nb"\n8,6,\u2028\n')
+        (tmp_path / "p.csv").write_text('x,y,category\n7,5,"a\nb"\n8,6,\u2028\n', encoding="utf-8")
         first, second = Prompts.read(tmp_path / "p.csv", grid=Grid.of(SCENE.shape))
         assert first.category == "a\nb"
         assert second.points.tolist() == [[6, 8]]

@@ -7,6 +7,7 @@ cure; 2 wrong usage; 3 finished, but some objects failed; 130 interrupted, the r
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import sys
@@ -19,6 +20,8 @@ from promptile.errors import PromptileError, UsageError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without our letters must not end a command
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(argv)
     logging.basicConfig(format="promptile: %(message)s", level=logging.WARNING)
     logging.getLogger("promptile").setLevel(logging.ERROR if getattr(options, "quiet", False) else logging.INFO)

@@ -44,7 +44,7 @@ class Plane:
             abilities=frozenset({"points", "box", "mask"}),
             ndim=2,
             licence="BSD-3-Clause",
-            digest="plane-1",
+            digest="plane-2",
         )
 
     def embed(self, views: Sequence[View]) -> list[Embedding]:
