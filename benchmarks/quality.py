@@ -135,7 +135,8 @@ def _heading(half: str) -> list[str]:
         f"Mean IoU over the *{half}* half of the objects of each set (their number in brackets). The box is the",
         "object's own; the click lies as far inside as possible; a correction lies in the middle of the largest",
         "mistake. Milliseconds are medians of one answer (the last one of a dialogue), looking included, on one",
-        "thread. Made by `python benchmarks/quality.py`.",
+        "thread. Made by `python benchmarks/quality.py`. The other half was for tuning, but this half was looked",
+        "at more than once on the way, so the figures are a little optimistic.",
         "",
     ]
 
