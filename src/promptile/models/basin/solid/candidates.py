@@ -66,8 +66,7 @@ class Clicks:
     def kept(self, grid: WorkGrid, mask: Mask) -> int:
         """How many of the points a mask on the grid's cells agrees with."""
         cells = grid.cells(self.points)
-        inside = ((self.points >= grid.window.start) & (self.points < grid.window.stop)).all(axis=1)
-        return int(np.count_nonzero((mask[tuple(cells.T)] & inside) == self.labels))
+        return int(np.count_nonzero(mask[tuple(cells.T)] == self.labels))
 
 
 def candidates(
@@ -82,13 +81,12 @@ def candidates(
     for scene, support in zip(scenes, supports, strict=True):
         click = scene.grid.cells(clicks.points)[0] if support.frame is None else None
         found += ranked(scene, support, hypotheses(scene, support, click), clicks, ranking)
-    found.sort(key=lambda c: (-clicks.kept(c.scene.grid, c.mask), -c.score))
+    found.sort(key=lambda c: -c.score)
     best = found[:REFINED]
     for scene, support in zip(scenes, supports, strict=True):
         fields = [refined(c) for c in best if c.scene is scene]
         best = best + _scored(scene, support, [f for f in fields if (f > 0.5).any()], ranking)
-    kept = [clicks.kept(c.scene.grid, c.mask) for c in best]
-    return sorted((c for c, k in zip(best, kept, strict=True) if k == max(kept)), key=lambda c: -c.score)
+    return sorted(best, key=lambda c: -c.score)
 
 
 def ranked(scene: Scene, support: Support, guesses: list[Mask], clicks: Clicks, ranking: Ranking) -> list[Candidate]:
