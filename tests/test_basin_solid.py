@@ -14,6 +14,7 @@ from scipy import ndimage
 from promptile.grid import Window
 from promptile.models.basin import load
 from promptile.models.basin.solid.growth import partial
+from promptile.models.basin.solid.masks import tidied
 from promptile.models.basin.solid.workgrid import WorkGrid
 from promptile.models.protocols import Masks, Promptable, View, WindowPrompt
 
@@ -218,6 +219,22 @@ def test_partial_is_what_leaves_samples_open() -> None:
     assert partial(mask, valid)
     valid[2:] = False
     assert not partial(mask, valid)
+
+
+def test_crumbs_and_small_holes_are_tidied_away() -> None:
+    field = np.zeros((30, 30, 30), np.float32)
+    field[2:20, 2:20, 2:20] = 0.9
+    whole = field > 0.5
+    field[10, 10, 10] = 0.1
+    field[25, 25, 25] = field[2, 2, 25] = 0.9
+    np.testing.assert_array_equal(tidied(field) > 0.5, whole)
+
+
+def test_large_pieces_and_cavities_stay() -> None:
+    field = np.zeros((30, 30, 30), np.float32)
+    field[2:20, 2:20, 2:20] = field[22:28, 2:20, 2:20] = 0.9
+    field[8:14, 8:14, 8:14] = 0.1
+    np.testing.assert_array_equal(tidied(field), field)
 
 
 def test_a_view_is_kept_not_copied(model: Promptable) -> None:

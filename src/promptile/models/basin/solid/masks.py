@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
-from promptile.models.basin.solid.workgrid import Mask
+from promptile.models.basin.solid.workgrid import Field, Mask
+
+CRUMB = 0.05
+"""Part of the largest piece below which a piece is left out."""
+HOLE = 0.002
+"""Part of the mask below which a hole is filled."""
+DROPPED, FILLED = np.float32(0.3), np.float32(0.7)
+"""What is said of the cells of crumbs and holes."""
 
 
 def dilated(mask: Mask, times: int = 1) -> Mask:
@@ -47,3 +55,23 @@ def around(mask: Mask, margin: int = 1) -> tuple[slice, slice, slice]:
     """What holds a mask that is not empty, and some cells more on each side."""
     z, y, x = (slice(max(low - margin, 0), high + margin) for low, high in bounds(mask))
     return z, y, x
+
+
+def tidied(field: Field) -> Field:
+    """The field (0 to 1) without small pieces apart from the largest and without small holes."""
+    mask = field > 0.5
+    if not mask.any():
+        return field
+    tidy = field.copy()
+    near = around(mask)
+    pieces, _ = ndimage.label(mask[near])
+    sizes = np.bincount(pieces.ravel())
+    stays = sizes >= CRUMB * sizes[1:].max()
+    stays[0] = True
+    tidy[near][~stays[pieces]] = DROPPED
+    gaps, _ = ndimage.label(np.pad(~(tidy[near] > 0.5), 1, constant_values=True))
+    sizes = np.bincount(gaps.ravel())
+    small = sizes < HOLE * count(mask)
+    small[[0, gaps[0, 0, 0]]] = False
+    tidy[near][small[gaps[1:-1, 1:-1, 1:-1]]] = FILLED
+    return tidy

@@ -11,6 +11,7 @@ from promptile.models.basin.solid.candidates import Candidate, Clicks, candidate
 from promptile.models.basin.solid.consensus import agreed
 from promptile.models.basin.solid.corrections import corrected, lost
 from promptile.models.basin.solid.growth import grown, partial
+from promptile.models.basin.solid.masks import tidied
 from promptile.models.basin.solid.ranking import BOX, CLICK, FLAT_BOX
 from promptile.models.basin.solid.supports import flat_axis, supports_of_box, supports_of_click
 from promptile.models.basin.solid.workgrid import Field
@@ -34,7 +35,7 @@ class Solid:
             abilities=frozenset({"points", "box", "mask"}),
             ndim=3,
             licence="BSD-3-Clause",
-            digest="basin-solid-1",
+            digest="basin-solid-2",
         )
 
     def embed(self, views: Sequence[View]) -> list[Embedding]:
@@ -72,7 +73,7 @@ def _found(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
         field = np.zeros(view.shape, np.float32)
         grid = candidate.scene.grid
         field[grid.window.slices] = grid.spread(candidate.field) * candidate.support.allows(grid.sample_centres)
-        fields.append(_obeying(field, samples, view, prompt))
+        fields.append(_obeying(tidied(field), samples, view, prompt))
     return Masks(_logit(np.stack(fields)), ranking.quality(np.array([c.score for c in chosen])))
 
 
