@@ -225,3 +225,11 @@ def test_clicks_where_there_is_no_data_are_no_clicks() -> None:
     assert grower.grow(next(iter(both))).mask.count == 1000
     with pytest.raises(PromptError, match="no data"):
         grower.grow(next(iter(Prompts.of(points=[(30, 20)]))))
+
+
+def test_a_window_is_asked_again_as_long_as_it_learns() -> None:
+    """Noise in tiny tiles: one window learns of its pieces one after the other, from four neighbours."""
+    smooth = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(46, 101)), 0.625)
+    truth = ndimage.label(smooth > np.quantile(smooth, 0.5), np.ones((3, 3)))[0].astype(np.int32)
+    (grown,) = grow(truth, Prompts.of(points=[(0, 0)]), 16, 6, pieces=True)
+    assert_is(grown, truth == truth[0, 0])

@@ -33,8 +33,8 @@ AGREEMENT = 0.5
 REACH = 3
 """An answer that comes this close to a border, in samples, may go on behind it: models are weakest there."""
 
-_VISITS = 3
-"""A window is asked again where a neighbour finds object that it denied, but not for ever."""
+_VISITS, _IN_VAIN = 16, 3
+"""A window is asked again where a neighbour finds object that it denied: so often in all, and so often without gain."""
 
 
 class Walk:
@@ -60,6 +60,7 @@ class Walk:
         self._factors = embedder.source.levels[level]
         self._queue: deque[Index] = deque()
         self._visits: Counter[Index] = Counter()
+        self._in_vain: Counter[Index] = Counter()
         self._scores: dict[Index, float] = {}
 
     @property
@@ -124,6 +125,7 @@ class Walk:
             if attempt == 0:
                 asked = corrections(asked, masks.logits[best], known.logits, known.where)
         self._contested.add(index)
+        self._in_vain[index] += 1
         return False
 
     def _shown(self, index: Index) -> Shown:
@@ -154,13 +156,18 @@ class Walk:
         return 8 if most is None else max(most - len(asked.points) - 2 * (asked.box is not None), 1)
 
     def _accept(self, index: Index, masks: Masks, best: int) -> None:
+        before = np.count_nonzero(self.answers.get(index) > 0) if index in self.answers else 0
         self.answers.put(index, masks.logits[best])
         self._contested.discard(index)
         self._scores[index] = float(masks.scores[best])
         mask = masks.logits[best] > 0
+        self._in_vain[index] += bool(np.count_nonzero(mask) <= before)
         for neighbour in [*self._exits(index, mask), *self._denials(index, mask)]:
-            if neighbour not in self._queue and self._visits[neighbour] < _VISITS:
+            if neighbour not in self._queue and self._may_be_asked(neighbour):
                 self._queue.append(neighbour)
+
+    def _may_be_asked(self, index: Index) -> bool:
+        return self._visits[index] < _VISITS and self._in_vain[index] < _IN_VAIN
 
     def _exits(self, index: Index, mask: NDArray[np.bool_]) -> Iterator[Index]:
         """Neighbours that were not asked yet and into which the object goes on."""
