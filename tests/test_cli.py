@@ -230,3 +230,15 @@ def test_a_terminal_without_our_letters_does_not_end_a_command(scene: Path) -> N
     command = [sys.executable, "-m", "promptile", "info", str(scene)]
     done = subprocess.run(command, env=environment, capture_output=True, check=True)
     assert b"levels" in done.stdout
+
+
+def test_a_run_without_painted_labels_is_not_exported(scene: Path, clicks: Path, capsys) -> None:
+    kept = scene.with_name("kept.run.zarr")
+    run("segment", scene, "--points", clicks, "--run", kept)
+    (kept / "finished.json").unlink()
+    capsys.readouterr()
+    assert run("export", kept, "-o", scene.with_name("a.tif")) == 1
+    assert "before its labels were painted" in one_line(capsys)
+    assert not scene.with_name("a.tif").exists()
+    assert run("segment", scene, "--points", clicks, "--run", kept) == 0
+    assert run("export", kept, "-o", scene.with_name("a.tif")) == 0

@@ -9,7 +9,7 @@ import pytest
 from perfect import Perfect
 from promptile import Prompts, Run, Session, Tiling
 from promptile.errors import PromptError, RunError, UsageError
-from test_run import scene
+from test_run import run_on, scene
 
 
 def session(out: Path | None = None) -> Session:
@@ -76,3 +76,27 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(PromptError, match="outside"):
         work.predict(Prompts.of(points=[(2500, 25)]))
     assert work.preview is None
+
+
+def test_a_session_on_a_finished_run_adds_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.run.zarr"
+    run_on(scene(), path)
+    with session(path) as work:
+        for _ in range(2):
+            work.predict(click(0))
+            work.accept()
+        assert work.run.objects["id"].tolist() == list(range(1, 12))
+        work.undo()
+    assert Run.open(path).finished
+    assert Run.open(path).objects["id"].tolist() == list(range(1, 11))
+
+
+def test_a_session_paints_what_a_killed_one_had_not(tmp_path: Path) -> None:
+    path = tmp_path / "s.run.zarr"
+    with session(path) as work:
+        work.predict(click(0))
+        work.accept()
+        work.run.labels[...] = 0
+        work.run.reopen()
+    with session(path) as work:
+        assert (work.run.labels[10:40, 10:40] == 1).all()

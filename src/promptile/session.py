@@ -62,6 +62,9 @@ class Session:
         self._job = Job.prepare(image, model, **options)
         self._grower = self._job.grower()
         self.run: Run = start_run(self._job, out, None)
+        if not self.run.finished:  # new, or an earlier session was killed before it had painted
+            paint(self.run, self.run.records())
+            self.run.finish()
         self.preview: Grown | None = None
         self._asked: Prompt | None = None
         self._done: list[Kept] = []
@@ -106,9 +109,11 @@ class Session:
             return None
         kept = self._done.pop()
         self._undone.append(kept)
+        self.run.reopen()
+        self._paint(kept, [record for record in self.run.records() if record.id != kept.prompt.id])
         self.run.withdraw(kept.prompt.id)
         self.run.prompts = [said for said in self.run.prompts if said["id"] != kept.prompt.id]
-        self._paint(kept)
+        self.run.finish()
         return kept.prompt.id
 
     def redo(self) -> int | None:
@@ -137,11 +142,13 @@ class Session:
 
     def _keep(self, kept: Kept) -> None:
         said: Sequence[dict[str, Any]] = [*self.run.prompts, kept.prompt.to_json()]
+        self.run.reopen()
         self.run.prompts = said  # first, so that a kill never leaves an object whose prompt is unknown
         self.run.commit(kept.record, kept.mask)
         self._done.append(kept)
-        self._paint(kept)
+        self._paint(kept, self.run.records())
+        self.run.finish()
 
-    def _paint(self, kept: Kept) -> None:
+    def _paint(self, kept: Kept, records: Sequence[Record]) -> None:
         if kept.record.count:
-            paint(self.run, self.run.records(), within=Window.between(*kept.record.bbox))
+            paint(self.run, records, within=Window.between(*kept.record.bbox))

@@ -100,6 +100,8 @@ def export_run(options: argparse.Namespace) -> int:
     waiting = len(run.prompts) - len(run.records())
     if waiting > 0:
         raise RunError(f"{run.path} still waits for {waiting} of {len(run.prompts)} objects: give its command again")
+    if not run.finished:
+        raise RunError(f"{run.path} was stopped before its labels were painted: give its command again")
     _check_outs(options, run.grid, {"run": run.path})
     for path in options.out:
         if _is_image_of(run, path):
