@@ -79,7 +79,9 @@ class FakeResult:
             raise self.broken
         return self.masks[object_id]
 
-    def read_labels(self, window: Window) -> np.ndarray:
+    layers = 0
+
+    def read_labels(self, window: Window, layer: int = 0) -> np.ndarray:
         if self.broken is not None:
             raise self.broken
         labels = np.zeros(window.shape, np.uint32)

@@ -9,9 +9,22 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from promptile.grid import Window
 from promptile.prompts.types import WindowPrompt
 
-__all__ = ["Ability", "Embedding", "Masks", "Model", "ModelCard", "Promptable", "View", "WindowPrompt"]
+__all__ = [
+    "Ability",
+    "Batched",
+    "Embedding",
+    "Masks",
+    "Model",
+    "ModelCard",
+    "Promptable",
+    "Proposal",
+    "Proposer",
+    "View",
+    "WindowPrompt",
+]
 
 Ability = Literal["points", "box", "mask", "propose", "text", "rank"]
 
@@ -34,6 +47,8 @@ class ModelCard:
     window: tuple[int, ...] = ()
     """The window shape it works best with; empty: any."""
     licence: str = ""
+    device: str = "cpu"
+    """Where it runs: `cpu`, or `cuda` where much can be asked of it."""
     digest: str = ""
     """SHA-256 of the weights and version of the code: two equal digests give equal answers."""
 
@@ -91,4 +106,34 @@ class Promptable(Model, Protocol):
 
     def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
         """All candidate masks for one object: cheap, once per prompt."""
+        ...
+
+
+@runtime_checkable
+class Batched(Promptable, Protocol):
+    """A promptable model that answers many prompts about one view faster together than one by one."""
+
+    def predict_batch(self, embedding: Embedding, prompts: Sequence[WindowPrompt]) -> list[Masks]:
+        """What `predict` answers to each of the prompts."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """One object that a model sees in a view without being asked for it."""
+
+    window: Window
+    """The object's bounding box in the view's index coordinates."""
+    samples: NDArray[np.bool_]
+    """``window.shape``: which samples are object."""
+    score: float
+    """The model's own guess of the mask's IoU with the truth, 0 to 1."""
+
+
+@runtime_checkable
+class Proposer(Model, Protocol):
+    """A model that finds all objects by itself. `propose` may be called from several threads."""
+
+    def propose(self, view: View) -> list[Proposal]:
+        """All objects in a view, the best first; they may overlap, hold one another and be cut by the border."""
         ...

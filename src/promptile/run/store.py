@@ -258,7 +258,12 @@ class Run:
                 f"Object {object_id} has no mask, {path} is missing or damaged: compute the run again with --restart"
             ) from error
 
-    def read_labels(self, window: Window) -> NDArray[np.uint32]:
+    @property
+    def layers(self) -> int:
+        """0: objects from prompts may overlap, each has a mask of its own."""
+        return 0
+
+    def read_labels(self, window: Window, layer: int = 0) -> NDArray[np.uint32]:
         """``window.shape``: ids in a window, 0 is background."""
         try:
             return np.asarray(self.labels[window.slices], np.uint32)

@@ -39,6 +39,14 @@ class Result(Protocol):
         """The object's own mask, also where another one covers it in the label image."""
         ...
 
-    def read_labels(self, window: Window) -> NDArray[np.uint32]:
-        """``window.shape``: ids, 0 is background; where objects overlap, the better score."""
+    @property
+    def layers(self) -> int:
+        """How many label images hold everything; 0 if objects may overlap freely and only `mask` has them whole."""
+        ...
+
+    def read_labels(self, window: Window, layer: int = 0) -> NDArray[np.uint32]:
+        """``window.shape``: ids, 0 is background; where objects overlap, the better score.
+
+        Layer 0 holds wholes, layer 1 their parts, and so on.
+        """
         ...
