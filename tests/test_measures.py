@@ -9,9 +9,9 @@ import pytest
 import shapely
 from pyproj import CRS, Transformer
 
-from promptile.grid import LPS, PIXELS, Grid, Window
+from promptile.grid import LPS, PIXELS, Grid, Window, tiles
 from promptile.masks import ObjectMask
-from promptile.measures import measure, measure_name
+from promptile.measures import label_measures, measure, measure_name
 from promptile.vectors import geometries
 
 FOOT = 'ENGCRS["site",EDATUM["hut"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["foot",0.3048]]'
@@ -127,3 +127,29 @@ def test_an_empty_mask_measures_nothing(space: str) -> None:
     grid = Grid.of((4, 4), space=space)
     empty = ObjectMask.of((4, 4), Window((0, 0), (0, 0)), np.zeros((0, 0), bool))
     assert measure(empty, grid) == {measure_name(grid): 0.0}
+
+
+@pytest.mark.parametrize(
+    ("space", "origin", "size", "tolerance"),
+    [
+        ("EPSG:32645", (300_000, 3_000_000), 10, 1e-7),
+        ("EPSG:3857", (1e6, 8e6), 20, 1e-6),
+        ("EPSG:4326", (170, -20), 0.05, 2e-6),
+        (FOOT, (0, 0), 2.0, 1e-12),
+        (PIXELS, (0, 0), 1.0, 0),
+    ],
+)
+def test_labels_are_measured_like_masks(space: str, origin: tuple[float, float], size: float, tolerance: float) -> None:
+    grid = north_up((700, 500), space, origin, size)
+    labels = np.random.default_rng(3).integers(0, 9, (7, 5)).astype(np.uint32).repeat(100, 0).repeat(100, 1)
+    labels[labels == 4] = 70_000
+    ids = np.unique(labels)[1:]
+    sums = dict.fromkeys(ids.tolist(), 0.0)
+    for tile in tiles(grid.shape, 333, 0):
+        part = labels[tile.core.slices]
+        present = np.setdiff1d(part, [0])
+        for number, value in zip(present, label_measures(part, tile.core, grid, present), strict=True):
+            sums[int(number)] += value
+    for number in ids:
+        mask = ObjectMask.of(grid.shape, grid.window, labels == number)
+        assert sums[int(number)] == pytest.approx(measure(mask, grid)[measure_name(grid)], rel=tolerance)
