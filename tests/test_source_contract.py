@@ -6,19 +6,24 @@
 4. `valid` says where the image has no data.
 5. Reading is the same from eight threads at once.
 6. `identity` is the same on every opening, and another one after a change.
-7. Windows, levels and channels that do not exist are refused in one line.
+7. It can be pickled: another process, in another folder, opens and reads the same.
+8. Windows, levels and channels that do not exist are refused in one line.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import os
+import pickle
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from kinds import KINDS, block_means
+from kinds import KINDS, block_means, right_handed, write_series
 from promptile.errors import UsageError
 from promptile.grid import Window
 from promptile.sources import Source, open_source
@@ -32,6 +37,15 @@ def example(request, tmp_path_factory):
 @pytest.fixture
 def source(example):
     return example.open()
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory):
+    """A process that shares nothing with this one but the disk, not even the working directory."""
+    context = multiprocessing.get_context("spawn")
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=os.chdir, initargs=(folder,)) as pool:
+        yield pool
 
 
 def some_windows(shape, count=12, seed=0):
@@ -190,6 +204,46 @@ def test_identity_changes_with_the_content(example, source):
     finally:
         file.write_bytes(content)
     assert example.open().identity == before
+
+
+def seen(source):
+    """Everything that a process can see of an image, small."""
+    read = [
+        look(source.grid.coarsen(factors).window, level).tobytes()
+        for level, factors in enumerate(source.levels)
+        for look in (source.read, source.valid)
+    ]
+    facts = (source.name, source.grid, source.levels, source.channels, source.dtype, source.modality)
+    return facts, repr(source.nodata), dict(source.identity), hashlib.sha256(b"".join(read)).hexdigest()
+
+
+def test_another_process_sees_the_same(example, stranger):
+    source = example.open()
+    assert stranger.submit(seen, source).result() == seen(source)
+
+
+def test_a_pickled_image_is_opened_again_and_again(example, source, stranger):
+    source.valid(source.grid.window)  # what is open by now stays behind
+    kept = pickle.dumps(pickle.loads(pickle.dumps(source)))
+    if example.path is not None:
+        assert len(kept) < 2000
+    assert stranger.submit(seen, pickle.loads(kept)).result() == seen(example.open())
+
+
+@pytest.mark.parametrize("kind", ["tif", "zarr3"])
+def test_an_image_that_was_opened_by_a_relative_path_is_found_from_elsewhere(kind, tmp_path, stranger, monkeypatch):
+    path = KINDS[kind](tmp_path).path
+    monkeypatch.chdir(path.parent)
+    source = open_source(path.name)
+    assert stranger.submit(seen, source).result() == seen(source)
+
+
+def test_the_series_that_was_asked_for_goes_along(tmp_path, stranger):
+    for number in (1, 2):
+        write_series(tmp_path / "scan", right_handed((3, 20, 20), seed=number), uid=f"1.2.{number}")
+    first, second = (open_source(tmp_path / "scan", series=n) for n in (1, 2))
+    assert seen(first) != seen(second)
+    assert stranger.submit(seen, second).result() == seen(second)
 
 
 def test_windows_outside_are_refused(source):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from promptile.sources.levels import Resolution, Valid
 
 
 class ArraySource(ImageSource):
-    """An array in memory as an image; it is not copied.
+    """An array in memory as an image; it is not copied, but pickled by value.
 
     Parameters
     ----------
@@ -65,6 +66,17 @@ class ArraySource(ImageSource):
         super().__init__(facts, [_Held(array)], lambda: array_identity(array, said) | {"name": name})
         self._array = array
         self._resampling = resampling
+        self._again = partial(
+            type(self),
+            array,
+            grid,
+            channel_axis=0,
+            channels=names,
+            nodata=nodata,
+            resampling=resampling,
+            name=name,
+            modality=modality,
+        )
 
     def _coarse(self, window: Window, level: int, channels: Sequence[int]) -> NDArray[Any]:
         if self._resampling == "mean":

@@ -19,7 +19,7 @@ from promptile.grid import Grid
 from promptile.sources.bad import logger
 from promptile.sources.dicom_stack import Slice, stack
 from promptile.sources.identity import files_identity
-from promptile.sources.image import Facts, ImageSource, choose_time
+from promptile.sources.image import Facts, ImageSource, choose_time, reopening
 from promptile.sources.itk import channel_names, header, reading, sample_type, samples_of
 from promptile.sources.whole import SLAB, Whole
 
@@ -29,6 +29,7 @@ _NAMED = (*_SUFFIXES, "")
 _LISTED = 8
 
 
+@reopening
 def open_dicom(path: str | Path, *, time: int | None = None, series: str | int | None = None) -> ImageSource:
     """Open a DICOM series: a folder, or one file that stands for its series.
 

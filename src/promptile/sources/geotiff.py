@@ -22,7 +22,7 @@ from promptile.errors import SourceError
 from promptile.grid import PIXELS, Grid, Window
 from promptile.sources.bad import logger, one_line
 from promptile.sources.identity import file_identity, files_identity
-from promptile.sources.image import Facts, ImageSource
+from promptile.sources.image import Facts, ImageSource, reopening
 from promptile.sources.levels import Resolution, Valid
 
 GDAL_OPTIONS = {
@@ -66,6 +66,7 @@ def centre_to_corner(affine: ArrayLike) -> Affine:
     return Affine(*matrix[:2].ravel())
 
 
+@reopening
 def open_raster(path: str | Path) -> ImageSource:
     """Open a raster; nothing but its header is read.
 

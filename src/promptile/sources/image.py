@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial, wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ _CHANNELS_AT_ONCE = 16
 
 Identify = Callable[[], Mapping[str, Any]]
 """Computes what `Source.identity` is, when it is first asked for."""
+
+Options = ParamSpec("Options")
+Opener = Callable[Concatenate[str | Path, Options], "ImageSource"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Facts:
 
 class ImageSource:
     """An image behind the `Source` protocol.
+
+    It is pickled as how to open it again: open files and locks stay in their process.
 
     Parameters
     ----------
@@ -64,6 +70,13 @@ class ImageSource:
         self._levels = tuple(levels) or ladder(facts.grid.shape, facts.grid.spacing)
         nodata = facts.nodata or (None,) * len(facts.channels)
         self._nodata = tuple(_as_sample(value, facts.dtype) for value in nodata)
+        self._again: Callable[[], ImageSource] | None = None
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if self._again is None:
+            return super().__reduce__()
+        # The identity goes along: who gets the image need not read all over it to know which one it is.
+        return self._again, (), {"identity": self.identity}
 
     def __repr__(self) -> str:
         shape = " × ".join(map(str, self.grid.shape))
@@ -187,6 +200,19 @@ class ImageSource:
         wrong = [c for c in channels if not 0 <= c < len(self.channels)]
         if wrong:
             raise UsageError(f"{self.name} has no channel {wrong}: use 0 to {len(self.channels) - 1}")
+
+
+def reopening(opener: Opener[Options]) -> Opener[Options]:
+    """Let what an opener of paths returns be pickled as a call of the same opener with the same options."""
+
+    @wraps(opener)
+    def opened(path: str | Path, /, *args: Options.args, **options: Options.kwargs) -> ImageSource:
+        path = Path(path).absolute()  # another process may have another working directory
+        source = opener(path, *args, **options)
+        source._again = partial(opened, path, *args, **options)
+        return source
+
+    return opened
 
 
 def choose_time(name: str, count: int, time: int | None) -> int | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from promptile.errors import SourceError
 from promptile.grid import Window
 from promptile.sources.identity import file_identity, files_identity
-from promptile.sources.image import Facts, Identify, ImageSource, choose_time
+from promptile.sources.image import Facts, Identify, ImageSource, choose_time, reopening
 from promptile.sources.itk import channel_names, grid_of, header, reading, sample_type, samples_of
 from promptile.sources.levels import Resolution
 from promptile.sources.packed import Packed, find_packed
@@ -31,6 +31,7 @@ _LARGEST_RATIO = 1100
 """Packing by gzip and zlib makes nothing smaller than this."""
 
 
+@reopening
 def open_volume(path: str | Path, *, time: int | None = None) -> ImageSource:
     """Open a volume, or a 2D image with a medical header; nothing but its header is read.
 

@@ -17,7 +17,7 @@ from promptile.errors import SourceError
 from promptile.grid import PIXELS, Grid, Window
 from promptile.sources.bad import one_line
 from promptile.sources.identity import file_identity
-from promptile.sources.image import Facts, ImageSource, choose_time
+from promptile.sources.image import Facts, ImageSource, choose_time, reopening
 from promptile.sources.levels import Resolution, ladder
 
 LARGEST_BLOCK = 2**28
@@ -51,6 +51,7 @@ class _Level:
     factors: tuple[int, ...]
 
 
+@reopening
 def open_zarr(path: str | Path, *, time: int | None = None) -> ImageSource:
     """Open a Zarr array ``([t, [c, [z,]]] y, x)``, or the first image of an OME-Zarr group.
 
