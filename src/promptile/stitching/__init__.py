@@ -1,1 +1,34 @@
-"""From answers of tiles to one labelling: match in the overlap, join, paint from the best view."""
+"""From answers of tiles to one labelling: match in the overlap, join, paint from the best view.
+
+Pure: arrays in, values out. ``(layers, *shape)`` labels of tiles hold local ids; everything else is small::
+
+    for each tile:              objects[tile] = summarise(answer, tile, shape)
+    for a, b in face_pairs(n):  box = a.outer & b.outer;  edges[a.index, b.index] = match(a_labels[box], b_labels[box])
+    once:                       joined = join(objects, edges)
+    for each block:             paint(block, [Seen(tile, window, labels, joined.roles[tile.index]), ...], layers, shape)
+
+Only the last step needs tiles around it, and each step is the same whatever the order of its items.
+"""
+
+from promptile.stitching.matching import Edges, face_pairs, match
+from promptile.stitching.numbering import Joined, Roles, join
+from promptile.stitching.painting import Painted, Seen, paint
+from promptile.stitching.summary import summarise
+from promptile.stitching.types import LOCAL, Index, TileAnswer, TileObjects
+
+__all__ = [
+    "LOCAL",
+    "Edges",
+    "Index",
+    "Joined",
+    "Painted",
+    "Roles",
+    "Seen",
+    "TileAnswer",
+    "TileObjects",
+    "face_pairs",
+    "join",
+    "match",
+    "paint",
+    "summarise",
+]

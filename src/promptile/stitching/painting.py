@@ -1,0 +1,170 @@
+"""Labels of any window, pulled from the tiles around it: each object from the tile that saw it best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from promptile.grid import Tile, Window
+from promptile.stitching.numbering import PAINTS_ALL, PAINTS_NOTHING, Roles
+from promptile.stitching.summary import solid
+
+_UNCLAIMED = np.iinfo(np.uint32).max
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a tile says about a window."""
+
+    tile: Tile
+    window: Window
+    """Within ``tile.outer``."""
+    labels: NDArray[np.uint16]
+    """``(layers, *window.shape)``: local ids."""
+    roles: Roles
+    """Of the tile's local ids."""
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """The final labels of a block, and what they add to the objects in it."""
+
+    labels: NDArray[np.uint32]
+    """``(layers, *block.shape)``: global ids."""
+    ids: NDArray[np.uint32]
+    """``(m,)``: the global ids in the block, rising."""
+    counts: NDArray[np.int64]
+    """``(m,)``: samples in the block."""
+    boxes: NDArray[np.int32]
+    """``(m, 2, ndim)``: first sample and the one after the last, in index coordinates of the level."""
+    firsts: NDArray[np.int64]
+    """``(m,)``: smallest row-major position of a sample in the whole level."""
+
+
+def paint(block: Window, seen: Iterable[Seen], layers: int, shape: tuple[int, ...]) -> Painted:
+    """The final labels of a block: any window, in any order of tiles.
+
+    Parameters
+    ----------
+    block : Window
+    seen : iterable of Seen
+        All tiles whose outer windows meet the block, one after the other; what lies outside the block is not looked at.
+    layers : int
+        How many layers there are.
+    shape : tuple of int
+        Of the whole level.
+    """
+    labels = np.zeros((layers, *solid(block.shape, 1)), np.uint32)
+    claims = np.full(labels.shape, _UNCLAIMED, np.uint32)
+    for each in seen:
+        common = block & each.window
+        if common.empty:
+            continue
+        here, there = _cut(common.within(block)), _cut(common.within(each.window))
+        core = (each.tile.core & common).within(common)
+        ground = np.array([solid(core.start, 0), solid(core.stop, 1)])
+        view = each.labels.reshape(layers, *solid(each.window.shape, 1))
+        roles = each.roles
+        for layer in range(layers):
+            own = view[layer][there]
+            _claim(own, roles.ids, roles.ranks, roles.reach, ground, labels[layer][here], claims[layer][here])
+    found = _count(labels, block, shape)
+    return Painted(labels.reshape(layers, *block.shape), *found)
+
+
+def _cut(window: Window) -> tuple[slice, ...]:
+    return Window(solid(window.start, 0), solid(window.shape, 1)).slices
+
+
+def _count(labels: NDArray[np.uint32], block: Window, shape: tuple[int, ...]) -> tuple[NDArray[Any], ...]:
+    """Ids, counts, boxes, firsts of `Painted`."""
+    runs = np.empty((_count_runs(labels), 5), np.int64)
+    _fill_runs(labels, runs)
+    ids, rows = np.unique(runs[:, 0], return_inverse=True)
+    low, high = np.full((len(ids), 3), np.iinfo(np.int32).max, np.int32), np.zeros((len(ids), 3), np.int32)
+    counts, firsts = np.zeros(len(ids), np.int64), np.full(len(ids), np.iinfo(np.int64).max)
+    geometry = np.array([solid(block.start, 0), solid(shape, 1)])
+    _sum_runs(runs, rows, geometry, counts, firsts, low, high)
+    boxes = np.stack([low, high], axis=1)[:, :, 3 - block.ndim :] + np.asarray(block.start, np.int32)
+    return ids.astype(np.uint32), counts, boxes, firsts
+
+
+@njit(cache=True, nogil=True)
+def _claim(own: Any, ids: Any, ranks: Any, reach: Any, ground: Any, labels: Any, claims: Any) -> None:
+    """Paint what one tile may paint wherever nobody has a stronger claim."""
+    nz, ny, nx = own.shape
+    for z in range(nz):
+        for y in range(ny):
+            inside = ground[0, 0] <= z < ground[1, 0] and ground[0, 1] <= y < ground[1, 1]
+            left, right = (ground[0, 2], ground[1, 2]) if inside else (0, 0)
+            before, rank, start, stop = 0, _UNCLAIMED, 0, 0
+            for x in range(nx):
+                local = own[z, y, x]
+                if local == 0:
+                    continue
+                if local != before:
+                    before = local
+                    rank = ranks[local]
+                    if reach[local] == PAINTS_NOTHING:
+                        start, stop = 0, 0
+                    elif reach[local] == PAINTS_ALL:
+                        start, stop = 0, nx
+                    else:
+                        start, stop = left, right
+                if start <= x < stop and rank < claims[z, y, x]:
+                    claims[z, y, x] = rank
+                    labels[z, y, x] = ids[local]
+
+
+@njit(cache=True, nogil=True)
+def _count_runs(labels: Any) -> int:
+    nl, nz, ny, nx = labels.shape
+    count = 0
+    for row in range(nl * nz * ny):
+        line = labels[row // ny // nz, row // ny % nz, row % ny]
+        before = 0
+        for x in range(nx):
+            value = line[x]
+            if value != before:
+                before = value
+                if value != 0:
+                    count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _fill_runs(labels: Any, runs: Any) -> None:
+    """Rows of `runs`: id, z, y, first x, x after the last."""
+    nl, nz, ny, nx = labels.shape
+    i = 0
+    for row in range(nl * nz * ny):
+        line = labels[row // ny // nz, row // ny % nz, row % ny]
+        x = 0
+        while x < nx:
+            value = line[x]
+            begin = x
+            x += 1
+            while x < nx and line[x] == value:
+                x += 1
+            if value != 0:
+                runs[i, 0], runs[i, 1], runs[i, 2] = value, row // ny % nz, row % ny
+                runs[i, 3], runs[i, 4] = begin, x
+                i += 1
+
+
+@njit(cache=True, nogil=True)
+def _sum_runs(runs: Any, rows: Any, geometry: Any, counts: Any, firsts: Any, low: Any, high: Any) -> None:
+    """Add runs to their objects; `geometry`: the block's start, the level's shape."""
+    for k in range(len(runs)):
+        i, z, y, begin, stop = rows[k], runs[k, 1], runs[k, 2], runs[k, 3], runs[k, 4]
+        counts[i] += stop - begin
+        first = ((z + geometry[0, 0]) * geometry[1, 1] + y + geometry[0, 1]) * geometry[1, 2] + begin + geometry[0, 2]
+        firsts[i] = min(firsts[i], first)
+        low[i, 0], high[i, 0] = min(low[i, 0], z), max(high[i, 0], z + 1)
+        low[i, 1], high[i, 1] = min(low[i, 1], y), max(high[i, 1], y + 1)
+        low[i, 2], high[i, 2] = min(low[i, 2], begin), max(high[i, 2], stop)
