@@ -8,6 +8,7 @@
     ├── PromptError           prompts that cannot be read or do not fit the image
     ├── ModelError            a model that is unknown, not installed, or cannot do this
     ├── RunError              a run folder that is not one, or belongs to something else
+    ├── WorkerError           a worker that died, or a cluster that cannot be reached
     └── OutputError           a result that cannot be written there or in that format
 """
 
@@ -36,6 +37,10 @@ class ModelError(PromptileError):
 
 class RunError(PromptileError):
     """A run folder that is none, is in use, or belongs to other inputs."""
+
+
+class WorkerError(PromptileError):
+    """A worker that died, or a cluster that cannot be reached."""
 
 
 class OutputError(PromptileError):

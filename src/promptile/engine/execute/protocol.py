@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -58,3 +59,13 @@ class Executor(AbstractContextManager["Executor"], Protocol):
         nothing new is begun.
         """
         ...
+
+
+def outcome(item: Item, keep: Callable[[], Kept]) -> Outcome[Item, Kept]:
+    """What becomes of an item whose last step is `keep`."""
+    try:
+        return Outcome(item, keep())
+    except Exception as error:
+        # Frames hold what was read and computed, and outcomes may be kept for long.
+        traceback.clear_frames(error.__traceback__)
+        return Outcome(item, None, error)
