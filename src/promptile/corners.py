@@ -21,6 +21,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from promptile.errors import RunError
+
 EAST = 1  # the horizontal edge goes east (not set: west)
 SOUTH = 2  # the vertical edge goes south (not set: north)
 CONVEX = 4  # one sample of the label lies in the corner (not set: all but one)
@@ -47,8 +49,13 @@ class Corners(NamedTuple):
         """All corners of the parts, in their order."""
         return cls(*(np.concatenate(arrays) for arrays in zip(cls.room(0), *parts, strict=True)))
 
-    def take(self, chosen: slice | NDArray[np.intp]) -> Corners:
+    def take(self, chosen: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Corners:
         return Corners(self.label[chosen], self.row[chosen], self.col[chosen], self.kind[chosen])
+
+    def by_label(self) -> Corners:
+        """Sorted by label and row; of one label and row they keep their order."""
+        rows = self.take(_order(self.row))
+        return rows.take(_order(rows.label))
 
 
 class Rings(NamedTuple):
@@ -90,9 +97,20 @@ class CornerScan:
 
 
 def trace(corners: Corners) -> Rings:
-    """The rings of sorted `corners`: exteriors, and holes with the polygon they lie in."""
+    """The rings of sorted `corners`: exteriors, and holes with the polygon they lie in.
+
+    Raises
+    ------
+    RunError
+        If corners are missing: the labels are not all there, or have changed meanwhile.
+    """
     count = len(corners.row)
     vertical = _pair_columns(corners, int(corners.col.max(initial=0)) + 1)
+    if not _closed(corners, vertical):
+        raise RunError(
+            f"Outlines of objects {corners.label[0]} to {corners.label[-1]} do not close, the labels do not fit the "
+            "table of objects: compute the run again with --restart"
+        )
     ring_of = np.empty(count, np.int64)
     points = np.empty((count + count // 4 + 1, 2), np.int32)
     starts = np.empty(count // 4 + 2, np.int64)
@@ -144,6 +162,21 @@ def _scan(padded: Any, row: int, col: int, out: Any) -> int:
     return found
 
 
+@njit(cache=True, nogil=True)
+def _order(keys: Any) -> Any:
+    """The stable order that sorts integers of a narrow range, by counting."""
+    low, high = keys.min() if len(keys) else 0, keys.max() if len(keys) else 0
+    place = np.zeros(high - low + 2, np.int64)
+    for key in keys:
+        place[key - low + 1] += 1
+    place = np.cumsum(place)
+    order = np.empty(len(keys), np.int64)
+    for i in range(len(keys)):
+        order[place[keys[i] - low]] = i
+        place[keys[i] - low] += 1
+    return order
+
+
 _NONE = 255
 
 
@@ -166,8 +199,8 @@ _KINDS = _kinds()
 def _pair_columns(corners: Any, width: int) -> Any:
     """Per corner the other end of its vertical edge."""
     rows, cols, kinds = corners.row, corners.col, corners.kind
-    other = np.empty(rows.shape[0], np.int64)
-    top = np.empty(width, np.int64)  # per column the corner whose edge is open to the south
+    other = np.full(rows.shape[0], -1, np.int64)
+    top = np.full(width, -1, np.int64)  # per column the corner whose edge is open to the south
     i = 0
     while i < rows.shape[0]:
         twins = i + 1 < rows.shape[0] and rows[i] == rows[i + 1] and cols[i] == cols[i + 1]
@@ -181,6 +214,24 @@ def _pair_columns(corners: Any, width: int) -> Any:
             top[cols[i]] = i + (i + 1) - ends
         i += 2 if twins else 1
     return other
+
+
+@njit(cache=True, nogil=True)
+def _closed(corners: Any, vertical: Any) -> bool:
+    """Whether each corner has its other end along both of its edges: only then rings can be followed."""
+    count = corners.row.shape[0]
+    if count % 2:
+        return False
+    for i in range(count):
+        along, down = i ^ 1, vertical[i]
+        if down < 0 or vertical[down] != i or corners.label[down] != corners.label[i]:
+            return False
+        if corners.row[along] != corners.row[i] or corners.label[along] != corners.label[i]:
+            return False
+        east, south = corners.kind[i] & EAST != 0, corners.kind[i] & SOUTH != 0
+        if east != (i % 2 == 0) or south == (corners.kind[down] & SOUTH != 0):
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)

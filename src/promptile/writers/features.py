@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from promptile.grid import LPS, PIXELS
 from promptile.masks import ObjectMask
 from promptile.measures import measure_name
-from promptile.vectors import geometries
+from promptile.vectors import Labels, geometries, stream
 from promptile.writers.protocol import Result
 
 GEOMETRY = "geometry"
@@ -50,9 +51,15 @@ class Features:
         self.schema = pa.schema([*fields, pa.field(GEOMETRY, pa.binary(), metadata=_WKB)])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The features in the order of the table, a bounded number at a time."""
+        """The features, a bounded number at a time.
+
+        Those of label images come in the order in which a scan from top to bottom finishes them, layer by layer;
+        those of masks in the order of the table.
+        """
         try:
-            for rows, shapes in self._shapes():
+            for rows, shapes in self._from_labels() if self._result.layers else self._from_masks():
+                if self._longest is not None:
+                    shapes = shapely.segmentize(shapes, self._longest)
                 columns = [
                     pa.array(rows[name] if name in rows else [None] * len(rows), kind, from_pandas=True)
                     for name, kind in self._types.items()
@@ -63,8 +70,20 @@ class Features:
                 self.failure = error
             raise
 
-    def _shapes(self) -> Iterator[tuple[pd.DataFrame, NDArray[np.object_]]]:
-        """Rows of the table with their geometries."""
+    def _from_labels(self) -> Iterator[tuple[pd.DataFrame, NDArray[np.object_]]]:
+        """Rows of the table with their geometries, for objects that lie in label images."""
+        ids = self._objects["id"].to_numpy(np.int64)
+        boxes = np.array([*self._objects["bbox"]], np.int64).reshape(len(ids), 2, 2)
+        shown = 0
+        for layer in range(self._result.layers):
+            read = partial(self._result.read_labels, layer=layer)
+            for numbers, shapes in stream(Labels(read, self._result.grid, ids, boxes)):
+                shown += len(numbers)
+                yield self._objects.iloc[np.searchsorted(ids, numbers)], shapes
+        self.left_out = len(ids) - shown
+
+    def _from_masks(self) -> Iterator[tuple[pd.DataFrame, NDArray[np.object_]]]:
+        """Rows of the table with their geometries, for objects that have masks of their own."""
         masks: list[ObjectMask] = []
         begin, blocks = 0, 0
         for end, number in enumerate(self._objects["id"], 1):
@@ -75,8 +94,6 @@ class Features:
             shown = np.array([mask.count > 0 for mask in masks])
             self.left_out += int(np.count_nonzero(~shown))
             shapes = geometries((mask for mask in masks if mask.count), self._result.grid)
-            if self._longest is not None:
-                shapes = shapely.segmentize(shapes, self._longest)
             yield self._objects.iloc[begin:end][shown], shapes
             masks, begin, blocks = [], end, 0
 

@@ -61,7 +61,7 @@ def to_geometries(rings: Rings, labels: NDArray[np.integer], grid: Grid) -> NDAr
     rings = _sorted(rings)
     first_ring = np.searchsorted(rings.polygon, np.arange(len(rings.label) + 1))
     first_polygon = np.searchsorted(rings.label, np.append(labels, np.iinfo(np.int64).max))
-    world = grid.to_world(rings.points - 0.5)
+    world = to_world(rings.points - 0.5, grid)
     shapes: NDArray[np.object_] = shapely.from_ragged_array(
         shapely.GeometryType.MULTIPOLYGON, world, (rings.starts, first_ring, first_polygon)
     )
@@ -69,6 +69,19 @@ def to_geometries(rings: Rings, labels: NDArray[np.integer], grid: Grid) -> NDAr
         return shapes
     reversed_: NDArray[np.object_] = shapely.reverse(shapes)
     return reversed_
+
+
+def to_world(points: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
+    """Index coordinates ``(n, 2)`` as world coordinates, term by term.
+
+    A product of matrices may round the same point differently in another batch, and would take most of the time.
+    """
+    world = np.empty_like(points)
+    for axis, (down, right, offset) in enumerate(grid.matrix[:2].tolist()):
+        world[:, axis] = points[:, 0] * down
+        world[:, axis] += points[:, 1] * right
+        world[:, axis] += offset
+    return world
 
 
 def _sorted(rings: Rings) -> Rings:
