@@ -190,7 +190,8 @@ class TestModels:
 
         if missing != "predict":
             Half.predict = Perfect.predict
-        with pytest.raises(ModelError, match="ModelCard `card` and the methods embed and predict"):
+        needed = "a ModelCard `card`" if missing == "card" else "the methods embed and predict"
+        with pytest.raises(ModelError, match=needed):
             segment(SCENE, Prompts.of(points=CLICKS), model=Half())
 
 

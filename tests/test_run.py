@@ -19,7 +19,7 @@ from promptile.engine.lattice import Tiling
 from promptile.errors import PromptileError, RunError
 from promptile.masks import ObjectMask
 from promptile.prompts import Prompts
-from promptile.run import Run
+from promptile.run import PromptedRun, Run
 from promptile.segmentation import segment
 
 
@@ -110,11 +110,11 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
-    first = Run.start(tmp_path / "a.run.zarr", {"grid": _grid()}, [], restart=False)
+    first = PromptedRun.start(tmp_path / "a.run.zarr", {"grid": _grid()}, [], restart=False)
     with pytest.raises(RunError, match="in use"):
-        Run.start(tmp_path / "a.run.zarr", {"grid": _grid()}, [], restart=False)
+        PromptedRun.start(tmp_path / "a.run.zarr", {"grid": _grid()}, [], restart=False)
     first.close()
-    Run.start(tmp_path / "a.run.zarr", {"grid": _grid()}, [], restart=False).close()
+    PromptedRun.start(tmp_path / "a.run.zarr", {"grid": _grid()}, [], restart=False).close()
 
 
 def _grid() -> dict[str, object]:

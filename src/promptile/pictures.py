@@ -152,8 +152,8 @@ def _world_axes(matrix: NDArray[np.float64]) -> list[int]:
 def _fullest(run: Run, axis: int) -> int:
     """The plane across `axis` that shows the most objects, the middle one of equals."""
     counts = np.zeros(run.grid.shape[axis], int)
-    for first, last in ((r.bbox[0][axis], r.bbox[1][axis]) for r in run.records() if r.count):
-        counts[first:last] += 1
+    for box in run.objects["bbox"]:
+        counts[box[axis] : box[axis + run.grid.ndim]] += 1
     best = np.flatnonzero(counts == counts.max())
     return int(best[len(best) // 2])
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from promptile import models
-from promptile.run import Run
+from promptile.run import PromptedRun, Run, TiledRun
 from promptile.sources.protocol import Source
 
 
@@ -32,17 +32,18 @@ def describe_image(source: Source) -> dict[str, Any]:
 
 def describe_run(run: Run) -> dict[str, Any]:
     """How far a run has come and what is in it."""
-    records = run.records()
-    answered = [record for record in records if not record.error]
+    known = run.finished or isinstance(run, PromptedRun)
+    objects = run.objects if known else None
     return {
         "run": str(run.path),
         "image": run.spec["image"].get("name", ""),
         "model": run.spec["model"]["name"],
+        "asked": "everything" if isinstance(run, TiledRun) else f"{len(run.prompts)} prompts",
         "finished": run.finished,
-        "prompts": len(run.prompts),
-        "objects": len(answered),
-        "open_edge": sum(record.open_edge for record in answered),
-        "failed": [{"id": record.id, "error": record.error} for record in records if record.error],
+        "waiting": run.waiting,
+        "objects": 0 if objects is None else len(objects),
+        "open_edge": 0 if objects is None else int(objects["open_edge"].sum()),
+        "failed": [failure.to_json() for failure in run.failed],
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from promptile.engine.job import Job
 from promptile.engine.objects import Grown
 from promptile.engine.paint import paint
 from promptile.errors import PromptError, UsageError
@@ -14,8 +15,8 @@ from promptile.grid import Window
 from promptile.masks import ObjectMask
 from promptile.models.protocols import Promptable
 from promptile.prompts.types import Prompt, Prompts
-from promptile.run import Record, Run
-from promptile.segmentation import Job, record_of, refuse_what_model_cannot, start_run
+from promptile.run import Record
+from promptile.segmentation import record_of, start_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +39,10 @@ class Session:
     model : str or Promptable
     out : path, optional
         The run folder; without it, the work is in a temporary folder as long as the session lives.
+    level : int, optional
+        Level at which points are asked.
     options
-        ``tiling``, ``level``, ``channels``, ``window`` as in `promptile.segment`.
+        ``tiling``, ``channels``, ``window`` as in `promptile.segment`.
 
     Examples
     --------
@@ -57,11 +60,12 @@ class Session:
         model: str | Promptable = "basin",
         *,
         out: str | os.PathLike[str] | None = None,
+        level: int | None = None,
         **options: Any,
     ) -> None:
         self._job = Job.prepare(image, model, **options)
-        self._grower = self._job.grower()
-        self.run: Run = start_run(self._job, out, None)
+        self._grower = self._job.grower(level)
+        self.run = start_run(self._job, out, None, level=level)
         if not self.run.finished:  # new, or an earlier session was killed before it had painted
             paint(self.run, self.run.records())
             self.run.finish()
@@ -84,7 +88,7 @@ class Session:
             raise PromptError(
                 f"A session asks for one object at a time and got {len(prompts)}: give all the same `object`"
             )
-        refuse_what_model_cannot(self._job.model, prompts)
+        self._job.check_prompts(prompts)
         (asked,) = prompts.inside(self._job.source.grid.shape)
         self.preview, self._asked = self._grower.grow(asked), asked
         return self.preview

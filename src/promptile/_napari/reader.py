@@ -62,8 +62,8 @@ def read_run(path: Path) -> list[LayerTuple]:
     if not run.finished:
         show_warning(f"{path.name} is not finished, its labels are not painted: run promptile segment again")
     elif run.failed:
-        ids = ", ".join(str(record.id) for record in run.failed[:8])
-        show_warning(f"{path.name} lacks {len(run.failed)} objects that failed: {ids}")
+        some = ", ".join(map(str, run.failed[:8]))
+        show_warning(f"{path.name} lacks {len(run.failed)} objects or tiles that failed: {some}")
     return [labels_layer(run, Placement.among(shown_layers(), run.grid))]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from promptile.cli.statuses import FAILED_OBJECTS, OK
+from promptile.cli.statuses import FAILED, OK
 from promptile.cli.talk import print_facts, show_progress
 from promptile.errors import PromptileError, RunError, UsageError
 
@@ -85,11 +85,12 @@ def _report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> in
         print(f"{facts['objects']} object{'s' * (facts['objects'] != 1)}{open_}")
         for path in [*written, run.path]:
             print(f"  {path}")
-    for failure in facts["failed"]:
-        print(f"promptile: object {failure['id']} failed: {failure['error']}", file=sys.stderr)
-    if facts["failed"]:
-        print(f"promptile: {len(facts['failed'])} objects failed; the same command tries them again", file=sys.stderr)
-    return FAILED_OBJECTS if facts["failed"] else OK
+    for failure in run.failed:
+        print(f"promptile: {failure} failed: {failure.error}", file=sys.stderr)
+    if run.failed:
+        what = f"{len(run.failed)} {run.failed[0].kind}s"
+        print(f"promptile: {what} failed; the same command tries them again", file=sys.stderr)
+    return FAILED if run.failed else OK
 
 
 def export_run(options: argparse.Namespace) -> int:
@@ -97,9 +98,8 @@ def export_run(options: argparse.Namespace) -> int:
     from promptile.run import Run
 
     run = Run.open(options.run)
-    waiting = len(run.prompts) - len(run.records())
-    if waiting > 0:
-        raise RunError(f"{run.path} still waits for {waiting} of {len(run.prompts)} objects: give its command again")
+    if run.waiting:
+        raise RunError(f"{run.path} still waits for {run.waiting}: give its command again")
     if not run.finished:
         raise RunError(f"{run.path} was stopped before its labels were painted: give its command again")
     _check_outs(options, run.grid, {"run": run.path})

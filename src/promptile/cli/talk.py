@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from promptile.segmentation import Progress
+    from promptile.engine.progress import Progress
 
 
 def print_facts(facts: dict[str, Any], options: argparse.Namespace) -> None:

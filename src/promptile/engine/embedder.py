@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.embeddings import MemoryCache
+from promptile.engine.views import look
 from promptile.errors import ModelError
 from promptile.grid import Window
-from promptile.models.protocols import Embedding, Masks, Promptable, View, WindowPrompt
+from promptile.models.protocols import Embedding, Masks, Promptable, WindowPrompt
 from promptile.rendering import Rendering
 from promptile.sources.protocol import Source
 
@@ -50,17 +51,6 @@ class Embedder:
         self.model = model
         self._cache: MemoryCache[Seen] = MemoryCache(cache_bytes)
 
-    def view(self, window: Window, level: int) -> View:
-        """What the model sees of a window: rendered samples, or the file's own if the model asks for them."""
-        channels = self.rendering.channels
-        samples = self.source.read(window, level, channels)
-        valid = self.source.valid(window, level)
-        if self.model.card.input == "rendered":
-            samples = self.rendering.apply(samples, valid)
-        grid = self.source.grid
-        spacing = tuple(s * f for s, f in zip(grid.spacing, self.source.levels[level], strict=True))
-        return View(samples, valid, spacing)
-
     def predict(self, window: Window, level: int, prompt: WindowPrompt) -> Masks:
         """The model's candidates for one object in one window; no data is never object."""
         seen = self._seen(window, level)
@@ -95,6 +85,6 @@ class Embedder:
             raise ModelError(f"Model {name!r} answered with NaN: its predict must return numbers")
 
     def _look(self, window: Window, level: int) -> Seen:
-        view = self.view(window, level)
+        view = look(self.source, self.rendering, self.model.card, window, level)
         (embedding,) = self.model.embed([view])
         return Seen(embedding, view.valid)

@@ -32,14 +32,19 @@ class Tiling:
     size : int, optional
         Side of a window in samples; default 1024 in images, 128 in volumes.
     overlap : int, optional
-        What neighbours share; default half of `size`, so that any prompt up to that size lies well inside a window.
+        What neighbours share; default half of `size` for prompts, so that any prompt up to that size lies well inside
+        a window; for everything an eighth, and a quarter in volumes.
     """
 
     size: int | None = None
     overlap: int | None = None
 
-    def resolve(self, ndim: int, window: Sequence[int] = ()) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def resolve(
+        self, ndim: int, window: Sequence[int] = (), *, share: int = 2
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Size and overlap per axis for images of `ndim` axes; `window` is what the model works best with.
+
+        Without an overlap, neighbours share one part in `share` of a window.
 
         Raises
         ------
@@ -47,7 +52,7 @@ class Tiling:
             If the size is too small or the overlap does not fit it.
         """
         size = (self.size,) * ndim if self.size is not None else tuple(window) or (_SIZE[ndim],) * ndim
-        overlap = tuple(s // 2 if self.overlap is None else self.overlap for s in size)
+        overlap = tuple(s // share if self.overlap is None else self.overlap for s in size)
         if min(size) < _SMALLEST:
             raise UsageError(f"Tile size {min(size)} is too small: use --tile {_SMALLEST} or more")
         for s, o in zip(size, overlap, strict=True):

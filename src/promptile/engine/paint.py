@@ -10,17 +10,17 @@ from functools import lru_cache
 import numpy as np
 
 from promptile.grid import Window
-from promptile.run import Record, Run
+from promptile.run import PromptedRun, Record
 
 
-def paint(run: Run, records: Sequence[Record], within: Window | None = None) -> None:
+def paint(run: PromptedRun, records: Sequence[Record], within: Window | None = None) -> None:
     """Write the labels of a run from its objects' masks, one stored piece of the array at a time.
 
     What is painted depends on the records alone, not on the order in which objects were found.
 
     Parameters
     ----------
-    run : Run
+    run : PromptedRun
     records : sequence of Record
         All objects of the run.
     within : Window, optional

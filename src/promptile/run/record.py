@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,28 @@ class Record:
         del row["error"], row["count"]
         row["bbox"] = [*self.bbox[0], *self.bbox[1]]
         return {"id": row.pop("id"), "category": row.pop("category"), "score": row.pop("score")} | measures | row
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An object or a tile that has no answer.
+
+    Parameters
+    ----------
+    kind : str
+        ``object`` or ``tile``.
+    id : int or tuple of int
+        The object's id, or the tile's position among the tiles.
+    error : str
+        Why, in one line.
+    """
+
+    kind: Literal["object", "tile"]
+    id: int | tuple[int, ...]
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,15 @@
+"""All objects of an image: each tile answers, then the answers are stitched.
+
+::
+
+    answering    tile -> answer on disk
+    stitching    answers of neighbours -> one numbering -> label images
+    scales       label images of several levels -> one
+    table        label images -> what is known of each object
+    computing    the order of it all, and what happens when a tile fails
+"""
+
+from promptile.engine.everything.computing import check_proposer, compute
+from promptile.engine.everything.options import Everything
+
+__all__ = ["Everything", "check_proposer", "compute"]

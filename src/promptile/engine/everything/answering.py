@@ -1,0 +1,62 @@
+"""From a tile to its answer on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptile.engine.flatten import Keep, flatten
+from promptile.engine.job import Job
+from promptile.grid import Tile
+from promptile.models.protocols import Proposer, View
+from promptile.prompts.area import Area
+from promptile.run.tiles import TileStore
+from promptile.stitching import TileAnswer, TileObjects, summarise
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A tile as the model sees it."""
+
+    view: View
+    wanted: NDArray[np.bool_]
+    """Where objects may be: there is data, and the area of interest."""
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerTiles:
+    """Work: every tile is read, answered and kept. Tiles without data in the area of interest are not answered."""
+
+    job: Job
+    proposer: Proposer
+    store: TileStore
+    keep: Keep
+    min_region: int
+    area: Area | None
+
+    def read(self, tile: Tile) -> Seen | None:
+        view = self.job.view(tile.outer, self.store.level)
+        wanted = view.valid
+        if self.area is not None:
+            wanted = wanted & self.area.within(tile.outer, self.store.factors)
+        return Seen(view, wanted) if wanted.any() else None
+
+    def compute(self, _tile: Tile, seen: Seen | None) -> TileAnswer | None:
+        if seen is None:
+            return None
+        proposals = self.proposer.propose(seen.view)
+        answer = flatten(seen.view.shape, proposals, self.keep, self.min_region)
+        answer.labels[:, ~seen.wanted] = 0
+        return answer
+
+    def write(self, tile: Tile, answer: TileAnswer | None) -> None:
+        nothing = np.zeros((self.store.layers, *tile.outer.shape), np.uint16)
+        known = answer or TileAnswer(nothing, np.zeros(0, np.float32), np.zeros(0, np.int32))
+        self.store.commit(tile, answer, summarise(known, tile, self.store.shape))
+
+
+def objects_of(store: TileStore, done: set[tuple[int, ...]]) -> dict[Tile, TileObjects]:
+    """What is known of the objects of all tiles that have an answer."""
+    return {store.tiles[index]: store.objects(index) for index in sorted(done)}

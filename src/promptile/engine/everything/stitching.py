@@ -1,0 +1,167 @@
+"""From the answers of a level's tiles to its label images."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from promptile.engine.everything.table import Tally
+from promptile.grid import Grid, Tile, Window
+from promptile.measures import label_measures
+from promptile.run.store import LABEL_SIDE
+from promptile.run.tiles import TileStore
+from promptile.stitching import Edges, Index, Roles, Seen, TileObjects, face_pairs, match, paint
+
+_SIDES = {2: (2, 2), 3: (1, 2, 2)}
+"""How many stored pieces of a label image a block has along each axis: a block is painted at once, and tiles that
+reach into several blocks are read for each of them."""
+
+
+@dataclass(frozen=True)
+class MatchTiles:
+    """Work: compares what neighbouring tiles say about the ground that both saw."""
+
+    store: TileStore
+
+    def read(self, pair: tuple[Index, Index]) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+        a, b = (self.store.tiles[index].outer for index in pair)
+        return self.store.read(pair[0], a & b), self.store.read(pair[1], a & b)
+
+    def compute(self, _pair: tuple[Index, Index], seen: tuple[NDArray[np.uint16], NDArray[np.uint16]]) -> Edges:
+        return match(*seen)
+
+    def write(self, _pair: tuple[Index, Index], edges: Edges) -> Edges:
+        return edges
+
+
+def pairs_of(store: TileStore, objects: Mapping[Tile, TileObjects]) -> list[tuple[Index, Index]]:
+    """Neighbours that both have objects."""
+    some = {tile.index for tile, known in objects.items() if len(known.counts)}
+    return [(a, b) for a, b in face_pairs(store.counts) if a in some and b in some]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A part of a label image that is painted at once."""
+
+    window: Window
+    roles: Mapping[Index, Roles]
+    """Of all tiles that see something of it."""
+
+
+@dataclass(frozen=True)
+class PaintBlocks:
+    """Work: label images are painted block by block from the answers around.
+
+    Parameters
+    ----------
+    store : TileStore
+    names : tuple of str
+        Of the label images in the run, one per layer.
+    grid : Grid, optional
+        Of the level, if the objects are to be measured.
+    """
+
+    store: TileStore
+    names: tuple[str, ...]
+    grid: Grid | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}  # not what was opened
+
+    @cached_property
+    def _labels(self) -> list[zarr.Array[Any]]:
+        return open_labels(self.store, self.names)
+
+    def read(self, block: Block) -> list[Seen]:
+        found = []
+        for index, roles in block.roles.items():
+            tile = self.store.tiles[index]
+            window = tile.outer & block.window
+            found.append(Seen(tile, window, self.store.read(index, window), roles))
+        return found
+
+    def compute(self, block: Block, seen: list[Seen]) -> tuple[NDArray[np.uint32], Tally]:
+        painted = paint(block.window, seen, self.store.layers, self.store.shape)
+        measures = np.zeros(len(painted.ids))
+        if self.grid is not None:
+            for labels in painted.labels:
+                here = np.unique(labels[labels > 0]) if len(painted.labels) > 1 else painted.ids
+                rows = np.searchsorted(painted.ids, here)
+                measures[rows] = label_measures(labels, block.window, self.grid, here)
+        return painted.labels, Tally(painted.ids, painted.counts, painted.boxes, measures)
+
+    def write(self, block: Block, answer: tuple[NDArray[np.uint32], Tally]) -> Tally:
+        labels, tally = answer
+        for image, layer in zip(self._labels, labels, strict=True):
+            image[block.window.slices] = layer
+        return tally
+
+
+@dataclass(frozen=True, eq=False)
+class Renumber:
+    """Work: ids of label images are replaced, block by block."""
+
+    store: TileStore
+    names: tuple[str, ...]
+    ids: NDArray[np.uint32]
+    """New ids by old ones; the first is that of the background."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @cached_property
+    def _labels(self) -> list[zarr.Array[Any]]:
+        return open_labels(self.store, self.names)
+
+    def read(self, window: Window) -> list[NDArray[np.uint32]]:
+        return [np.asarray(image[window.slices], np.uint32) for image in self._labels]
+
+    def compute(self, _window: Window, labels: list[NDArray[np.uint32]]) -> list[NDArray[np.uint32]]:
+        return [self.ids[layer] for layer in labels]
+
+    def write(self, window: Window, labels: list[NDArray[np.uint32]]) -> None:
+        for image, layer in zip(self._labels, labels, strict=True):
+            image[window.slices] = layer
+
+
+def open_labels(store: TileStore, names: Sequence[str]) -> list[zarr.Array[Any]]:
+    """Label images of a run, to read and to write."""
+    return [zarr.open_array(store.folder.zarr(name), mode="r+") for name in names]
+
+
+def blocks_of(shape: Sequence[int]) -> list[Window]:
+    """Blocks of whole stored pieces that cover a label image, row by row."""
+    sides = [LABEL_SIDE[len(shape)] * n for n in _SIDES[len(shape)]]
+    starts = itertools.product(*(range(0, n, side) for n, side in zip(shape, sides, strict=True)))
+    return [Window(start, tuple(sides)).clip(shape) for start in starts]
+
+
+def painted_blocks(store: TileStore, roles: Mapping[Index, Roles]) -> list[Block]:
+    """All blocks of a level's label images, with the roles of the tiles around."""
+    return [
+        Block(window, {index: roles[index] for index in _around(store, window) if index in roles})
+        for window in blocks_of(store.shape)
+    ]
+
+
+def _around(store: TileStore, window: Window) -> Iterator[Index]:
+    """Tiles whose outer windows meet a window, in order."""
+    spans = []
+    for axis, count in enumerate(store.counts):
+        first = [0] * len(store.counts)
+        span = []
+        for i in range(count):
+            first[axis] = i
+            outer = store.tiles[tuple(first)].outer
+            if outer.start[axis] < window.stop[axis] and outer.stop[axis] > window.start[axis]:
+                span.append(i)
+        spans.append(span)
+    return itertools.product(*spans)

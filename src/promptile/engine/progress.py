@@ -1,0 +1,20 @@
+"""How work tells how far it is, and what went wrong, in one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from promptile.errors import PromptileError
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is done, how much of it, and how much there is."""
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
+    """Progress that nobody wants to see."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, with its type where it is not one of ours."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, PromptileError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,139 @@
+"""Answers of the tiles of one level, as a run keeps them.
+
+::
+
+    tiles/0/answers             Zarr array uint16 (*tiles, layers, *outer window): one stored piece per tile
+    tiles/0/records/3,4.npz     what is known of the tile's objects: written after the answer, so a tile counts only
+                                once it is whole
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
+
+from promptile.errors import RunError
+from promptile.folders import Folder
+from promptile.grid import Tile, Window, tiles
+from promptile.run.store import create_labels
+from promptile.stitching.types import LOCAL, Index, TileAnswer, TileObjects
+
+
+@dataclass(frozen=True)
+class TileStore:
+    """The tiles of one level and their answers. Can be pickled.
+
+    Parameters
+    ----------
+    folder : Folder
+        Of the run.
+    level : int
+    factors : tuple of int
+        Samples of level 0 per sample of this level, along each axis.
+    shape : tuple of int
+        Of the level.
+    size, overlap : tuple of int
+        Of the outer windows, per axis.
+    layers : int
+        How many layers an answer has.
+    """
+
+    folder: Folder
+    level: int
+    factors: tuple[int, ...]
+    shape: tuple[int, ...]
+    size: tuple[int, ...]
+    overlap: tuple[int, ...]
+    layers: int
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}  # not what was opened
+
+    @property
+    def room(self) -> str:
+        return f"tiles/{self.level}"
+
+    @cached_property
+    def tiles(self) -> dict[Index, Tile]:
+        """All tiles in their order; their cores partition the level."""
+        return {tile.index: tile for tile in tiles(self.shape, self.size, self.overlap)}
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many tiles there are along each axis."""
+        return tuple(i + 1 for i in next(reversed(self.tiles)))
+
+    @cached_property
+    def outer(self) -> tuple[int, ...]:
+        """The shape of all outer windows."""
+        return tuple(map(min, self.size, self.shape))
+
+    def create(self) -> None:
+        """Make the arrays, without an answer."""
+        outer = (self.layers, *self.outer)
+        zarr.create_array(
+            self.folder.zarr(f"{self.room}/answers"),
+            shape=(*self.counts, *outer),
+            chunks=(*(1 for _ in self.shape), *outer),
+            dtype=LOCAL,
+            fill_value=0,
+            compressors=ZstdCodec(level=1),
+            overwrite=True,
+        )
+
+    @cached_property
+    def _answers(self) -> zarr.Array[Any]:
+        return zarr.open_array(self.folder.zarr(f"{self.room}/answers"), mode="r+")
+
+    def commit(self, tile: Tile, answer: TileAnswer | None, objects: TileObjects) -> None:
+        """Keep the answer of a tile; None if there is nothing to see in it. A second time leaves the same bytes."""
+        if answer is not None:
+            self._answers[tile.index] = answer.labels
+        packed = io.BytesIO()
+        np.savez_compressed(packed, **asdict(objects))
+        self.folder.write(self._record_name(tile.index), packed.getvalue())
+
+    def done(self) -> set[Index]:
+        """Tiles that have an answer."""
+        stems = (name.rpartition("/")[2].removesuffix(".npz") for name in self.folder.names(f"{self.room}/records"))
+        return {tuple(map(int, stem.split(","))) for stem in stems if stem.replace(",", "").isdecimal()}
+
+    def objects(self, index: Index) -> TileObjects:
+        """What is known of the objects of a tile."""
+        name = self._record_name(index)
+        try:
+            with np.load(io.BytesIO(self.folder.read(name)), allow_pickle=False) as stored:
+                return TileObjects(**stored)
+        except (OSError, EOFError, LookupError, ValueError, TypeError, BadZipFile, zlib.error) as error:
+            raise RunError(
+                f"{self.folder.place}/{name} is missing or damaged: compute the run again with --restart"
+            ) from error
+
+    def read(self, index: Index, window: Window) -> NDArray[np.uint16]:
+        """``(layers, *window.shape)``: a tile's own ids in a window of the level inside its outer window."""
+        inside = window.within(self.tiles[index].outer).slices
+        place: tuple[int | slice, ...] = (*index, slice(None), *inside)
+        return np.asarray(self._answers[place], LOCAL)
+
+    def _record_name(self, index: Index) -> str:
+        return f"{self.room}/records/{','.join(map(str, index))}.npz"
+
+
+def create_level_labels(store: TileStore) -> None:
+    """Make the label images of a level that is not the finest one."""
+    for layer in range(store.layers):
+        create_labels(store.folder, level_labels(store.level, layer), store.shape)
+
+
+def level_labels(level: int, layer: int) -> str:
+    """Name of the label image of a level that is merged into the result later."""
+    return f"tiles/{level}/labels/{layer}"
