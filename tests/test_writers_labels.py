@@ -1,0 +1,128 @@
+"""Vectors written from label images: attributes travel with their objects, memory stays flat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from scipy import ndimage
+
+from promptile import writers
+from promptile.errors import RunError
+from promptile.grid import Grid, Window
+from promptile.masks import ObjectMask
+
+VECTORS = (".gpkg", ".geojson", ".fgb", ".parquet", ".shp")
+GRID = Grid.of((150, 130), [[0, 0.5, 300_000.25], [-0.5, 0, 3_000_000.75], [0, 0, 1]], "EPSG:32645")
+
+
+@dataclass
+class LabelResult:
+    """Label images in memory: wholes in layer 0, their parts in layer 1."""
+
+    images: list[np.ndarray]
+    grid: Grid = GRID
+    origin: dict[str, Any] = field(default_factory=lambda: {"model": "basin"})
+
+    @property
+    def layers(self) -> int:
+        return len(self.images)
+
+    @property
+    def objects(self) -> pd.DataFrame:
+        rows = []
+        for layer, image in enumerate(self.images):
+            for number, s in enumerate(ndimage.find_objects(image.astype(np.int64)), 1):
+                if s is not None:
+                    count = np.count_nonzero(image == number)
+                    box = [*(a.start for a in s), *(a.stop for a in s)]
+                    rows.append(self.row(number, count, box) | {"layer": layer, "parent": number // 2})
+        return pd.DataFrame(rows).sort_values("id", ignore_index=True)
+
+    def row(self, number: int, count: int, box: list[int]) -> dict[str, Any]:
+        edge = 0 in box[:2] or box[2] == self.grid.shape[0] or box[3] == self.grid.shape[1]
+        known = {"id": number, "category": None, "score": number / 1000, "prompt": "everything", "tiles": 1}
+        measured = {"area_m2": count * self.grid.sample_size, "bbox": box}
+        return known | measured | {"touches_edge": edge, "open_edge": False}
+
+    def mask(self, object_id: int) -> ObjectMask:
+        raise AssertionError("objects of label images have no masks of their own")
+
+    def read_labels(self, window: Window, layer: int = 0) -> np.ndarray:
+        return self.images[layer][window.slices]
+
+
+def drawn(layers: int = 1) -> LabelResult:
+    smooth = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=GRID.shape), 3)
+    wholes = ndimage.label(smooth > 0)[0].astype(np.uint32)
+    parts = ndimage.label(smooth > 0.05)[0].astype(np.uint32)
+    parts[parts > 0] += wholes.max()
+    return LabelResult([wholes, parts][:layers])
+
+
+def read_vectors(path: Path) -> geopandas.GeoDataFrame:
+    found = geopandas.read_parquet(path) if path.suffix == ".parquet" else geopandas.read_file(path)
+    return found.sort_values("id", ignore_index=True)
+
+
+@pytest.mark.parametrize("suffix", VECTORS)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_attributes_travel_with_their_objects(tmp_path: Path, suffix: str, layers: int) -> None:
+    result = drawn(layers)
+    found, table = read_vectors(writers.write(result, tmp_path / f"o{suffix}")), result.objects
+    for name in ("id", "score", "area_m2", "layer", "parent", "tiles"):
+        assert found[name].tolist() == pytest.approx(table[name].tolist())
+    touches = "touch_edge" if suffix == ".shp" else "touches_edge"
+    assert found[touches].astype(bool).tolist() == table["touches_edge"].tolist()
+    assert "bbox" not in found
+    assert found.geometry.is_valid.all()
+    areas = found.geometry.to_crs(GRID.space).area
+    assert areas.tolist() == pytest.approx(table["area_m2"].tolist(), rel=1e-2 if suffix == ".geojson" else 1e-12)
+    centres = shapely.points(GRID.to_world(np.argwhere(result.images[0] == 3)))
+    if suffix != ".geojson":
+        assert shapely.contains(found.geometry[2], centres).all()
+
+
+def test_objects_drawn_nowhere_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    result = drawn()
+    table = result.objects
+    result.images[0][result.images[0] == 5] = 0
+    hidden = Hidden(result.images, table)
+    found = read_vectors(writers.write(hidden, tmp_path / "o.gpkg"))
+    assert found["id"].tolist() == [n for n in table["id"] if n != 5]
+    assert "1 objects without samples" in caplog.text
+
+
+class Hidden(LabelResult):
+    """A result whose table is older than its labels."""
+
+    def __init__(self, images: list[np.ndarray], table: pd.DataFrame) -> None:
+        super().__init__(images)
+        self._table = table
+
+    @property
+    def objects(self) -> pd.DataFrame:
+        return self._table
+
+
+@pytest.mark.parametrize("suffix", VECTORS)
+def test_labels_that_do_not_fit_the_table_are_an_error(tmp_path: Path, suffix: str) -> None:
+    result = drawn()
+    broken = Hidden([np.where(result.images[0] == 5, 9999, result.images[0]).astype(np.uint32)], result.objects)
+    with pytest.raises(RunError, match="table of objects"):
+        writers.write(broken, tmp_path / f"o{suffix}")
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("suffix", VECTORS)
+def test_no_objects(tmp_path: Path, suffix: str) -> None:
+    result = drawn()
+    empty = Hidden([np.zeros(GRID.shape, np.uint32)], result.objects.iloc[:0])
+    assert len(geopandas.read_parquet(writers.write(empty, tmp_path / "o.parquet"))) == 0
+    writers.write(empty, tmp_path / f"p{suffix}")
