@@ -13,7 +13,9 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections import Counter
@@ -24,18 +26,17 @@ import psutil
 import pytest
 
 from promptile import models
-from promptile.engine.execute import Executor, Serial, Threads
+from promptile.engine.execute import Executor, Processes, Serial, Threads
+from promptile.engine.execute.processes import cores
 from promptile.engine.execute.threads import AHEAD, BEHIND
-from promptile.errors import SourceError
+from promptile.errors import SourceError, UsageError, WorkerError
 from promptile.rendering import Rendering
 from promptile.sources import open_source
-from works import Noted
+from works import Lost, Noted, Stubborn, Threading
 
 ITEMS = range(12)
 
-MAKERS = {"serial": Serial, "threads": Threads}
-MOST = {"serial": 1, "threads": AHEAD + 1 + BEHIND}
-"""Items in flight."""
+MAKERS = {"serial": Serial, "threads": Threads, "processes": lambda: Processes(2)}
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -126,12 +127,13 @@ def test_closed_early_nothing_new_is_begun(executor, noted):
     outcomes.close()
     settle(work)
     begun = sum(n for step, n in work.notes().items() if step.startswith("compute"))
-    assert begun <= 3 * MOST_AT_ONCE(executor)
+    assert begun <= 2 * most_at_once(executor)
     assert len(work.content()) == begun  # what was computed is kept
 
 
-def MOST_AT_ONCE(executor):  # noqa: N802
-    return (AHEAD + 1 + BEHIND) * executor.workers
+def most_at_once(executor):
+    """How many items may be in memory."""
+    return 1 if isinstance(executor, Serial) else (AHEAD + 1 + BEHIND) * executor.workers
 
 
 def settle(work):
@@ -167,7 +169,7 @@ def test_ctrl_c_passes_through(executor, noted):
 def test_what_is_in_memory_is_bounded(executor, noted):
     work = noted(seconds=0.005)
     everything(executor, work, range(60))
-    assert work.most_in_flight() <= (1 if isinstance(executor, Serial) else MOST_AT_ONCE(executor))
+    assert work.most_in_flight() <= most_at_once(executor)
 
 
 def test_a_slow_caller_does_not_fill_the_memory(executor, noted):
@@ -175,7 +177,7 @@ def test_a_slow_caller_does_not_fill_the_memory(executor, noted):
     for n, _ in enumerate(executor.run(work, range(30))):
         time.sleep(0.01)
         begun = sum(k.startswith("read") for k in work.notes())
-        assert begun <= n + 1 + 2 * MOST_AT_ONCE(executor)
+        assert begun <= n + 1 + 2 * most_at_once(executor)
 
 
 def test_each_worker_opens_once(executor, noted):
@@ -184,6 +186,49 @@ def test_each_worker_opens_once(executor, noted):
     opened = {k: n for k, n in work.notes().items() if k.startswith("open")}
     assert set(opened.values()) == {1}
     assert len(opened) == executor.workers
+
+
+@pytest.fixture
+def pool(kind, executor):
+    """An executor whose workers can die."""
+    if kind in ("serial", "threads"):
+        pytest.skip("works in this process")
+    return executor
+
+
+def test_a_worker_that_is_killed_loses_nothing(pool, noted):
+    work = noted(trouble={4: "kill once"}, seconds=0.01)
+    outcomes = everything(pool, work)
+    assert not any(o.error for o in outcomes.values())
+    assert len(work.content()) == len(ITEMS)
+    again = {k: n for k, n in work.notes().items() if k.startswith("compute") and n > 1}
+    assert again["compute 4"] == 2
+    assert len(again) <= 8  # the batch, not the run
+
+
+@pytest.mark.parametrize("killers", [(4,), (0, 1), (3, 4, 5, 11)])
+def test_an_item_that_kills_its_worker_becomes_an_error_and_the_others_go_on(pool, noted, killers):
+    work = noted(trouble=dict.fromkeys(killers, "kill"), seconds=0.01)
+    outcomes = everything(pool, work)
+    failed = {i: o.error for i, o in outcomes.items() if o.error}
+    assert {*failed} == {*killers}
+    assert all(isinstance(e, WorkerError) and "\n" not in str(e) for e in failed.values())
+    assert len(work.content()) == len(ITEMS) - len(killers)
+    assert all(1 <= work.notes()[f"compute {i}"] <= 2 for i in killers)
+
+
+def test_workers_that_die_one_after_the_other_end_the_run(pool, noted):
+    with pytest.raises(WorkerError, match="one after the other"):
+        list(pool.run(noted(trouble=dict.fromkeys(range(1000), "kill")), range(1000)))
+    assert len(everything(pool, noted(), range(2000, 2005))) == 5
+
+
+def test_work_that_cannot_be_sent_is_refused_in_one_line(pool, tmp_path):
+    with pytest.raises(UsageError, match=r"cannot be sent to other processes .*Stubborn.*--workers 1"):
+        list(pool.run(Stubborn(tmp_path), ITEMS))
+    with pytest.raises(WorkerError, match=r"A worker cannot begin: .* is not here"):
+        list(pool.run(Lost(tmp_path), ITEMS))
+    assert len(everything(pool, Noted(tmp_path))) == len(ITEMS)
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -196,6 +241,52 @@ def test_nothing_is_left_behind(name, noted):
     assert {*threading.enumerate()} == threads
     left = {*psutil.Process().children(recursive=True)} - children
     assert not [p for p in left if "resource_tracker" not in " ".join(p.cmdline())]
+
+
+def test_workers_share_the_cores_out(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")
+    with Processes(2) as pool:
+        seen = everything(pool, Threading(), range(4))
+    each = max(cores() // 2, 1)
+    assert {o.kept for o in seen.values()} == {(str(each), "7", each)}
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_workers_end_when_their_caller_is_killed(tmp_path):
+    code = """if __name__ == "__main__":
+        import sys, pathlib
+        from promptile.engine.execute import Processes
+        from works import Noted
+        with Processes(2) as pool:
+            for outcome in pool.run(Noted(pathlib.Path(sys.argv[1]), seconds=0.1), range(1000)):
+                print(outcome.item, flush=True)
+    """
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(code))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    with subprocess.Popen([sys.executable, script, tmp_path], stdout=subprocess.PIPE, env=environment) as caller:
+        caller.stdout.readline()
+        workers = psutil.Process(caller.pid).children(recursive=True)
+        assert len(workers) >= 2
+        caller.kill()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not alive
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import pathlib\n"
+        "from promptile.engine.execute import Processes\n"
+        "from works import Noted\n"
+        "with Processes(1) as pool:\n"
+        "    list(pool.run(Noted(pathlib.Path('.')), range(3)))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert 'runs under `if __name__ == "__main__":`' in ended.stderr.splitlines()[-1]
 
 
 def test_protocol(executor):

@@ -63,7 +63,7 @@ class Noted:
     def read(self, item: int) -> np.ndarray:
         self.note("read", item)
         self._fail(item, "read")
-        return np.full((500, 500), item, np.int64)
+        return np.full((100, 100), item, np.int64)
 
     def compute(self, item: int, seen: np.ndarray) -> np.ndarray:
         assert self.opened == os.getpid()
@@ -135,3 +135,19 @@ def _only_here(process: int, folder: Path) -> Lost:
     if os.getpid() != process:
         raise SourceError(f"{folder.name} is not here")
     return Lost(folder)
+
+
+class Threading:
+    """Says how many threads numerical libraries may use."""
+
+    def read(self, item: int) -> int:
+        return item
+
+    def compute(self, item: int, seen: int) -> tuple[str | None, str | None, int]:
+        import numba
+
+        time.sleep(0.05)
+        return os.environ.get("OMP_NUM_THREADS"), os.environ.get("MKL_NUM_THREADS"), numba.get_num_threads()
+
+    def write(self, item: int, answer: object) -> object:
+        return answer
