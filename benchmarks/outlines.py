@@ -15,7 +15,7 @@ from shapely.geometry import shape
 
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
-from promptile.vectors import geometries
+from promptile.vectors.outlines import geometries
 
 
 def drawn(side: int) -> dict[str, np.ndarray]:

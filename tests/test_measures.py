@@ -12,7 +12,7 @@ from pyproj import CRS, Transformer
 from promptile.grid import LPS, PIXELS, Grid, Window, tiles
 from promptile.masks import ObjectMask
 from promptile.measures import label_measures, measure, measure_name
-from promptile.vectors import geometries
+from promptile.vectors.outlines import geometries
 
 FOOT = 'ENGCRS["site",EDATUM["hut"],CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["foot",0.3048]]'
 CUSTOM = CRS.from_proj4("+proj=laea +lat_0=47.3 +lon_0=8.5 +a=6371000 +b=6300000 +units=km").to_wkt()

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from promptile.corners import CornerScan, trace
+from promptile.corners import CornerScan
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask, blocks_of
-from promptile.vectors import geometries, outline, to_geometries
+from promptile.vectors.outlines import geometries, outline, to_geometries
+from promptile.vectors.rings import trace
 
 SPIRAL = """
 #######

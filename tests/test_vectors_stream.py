@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from promptile.errors import RunError
 from promptile.grid import Grid, Window
-from promptile.vectors import Labels, stream
+from promptile.vectors.streams import Labels, stream
 
 
 def corner_grid(shape: tuple[int, ...]) -> Grid:

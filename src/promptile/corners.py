@@ -1,4 +1,4 @@
-"""Corners of outlines along sample edges, and the rings they form: the kernels under `promptile.vectors`.
+"""Corners of outlines along sample edges, found block by block: the kernel under `promptile.vectors`.
 
 A lattice point ``(r, c)`` is the upper left corner of sample ``(r, c)``. It is a vertex of a label's outline exactly
 where the 2 × 2 samples around it form a corner for that label, so corners are found locally and a straight edge,
@@ -6,10 +6,6 @@ however long, costs nothing::
 
     . .    . X    X X    X .              X X
     . X    . .    X .    . X: two corners  . .: none, the edge runs straight on
-
-Each corner has one horizontal and one vertical edge. Sorted by row, a label's corners pair up into horizontal edges;
-down a column they pair up into vertical ones. Following both kinds in turn gives rings. Samples that touch
-only diagonally are not connected (4 neighbours).
 """
 
 from __future__ import annotations
@@ -21,11 +17,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from promptile.errors import RunError
-
 EAST = 1  # the horizontal edge goes east (not set: west)
 SOUTH = 2  # the vertical edge goes south (not set: north)
 CONVEX = 4  # one sample of the label lies in the corner (not set: all but one)
+FREE = 8  # no other label meets the point, only background
+NODE = 16  # more than two outlines meet at the point: those of three labels, or of two that touch diagonally
 
 
 class Corners(NamedTuple):
@@ -58,21 +54,6 @@ class Corners(NamedTuple):
         return rows.take(_order(rows.label))
 
 
-class Rings(NamedTuple):
-    """Closed simple rings over lattice points, with the label's samples on the right hand on screen (y down)."""
-
-    points: NDArray[np.int32]
-    """``(m, 2)``: row, column; each ring's first point is repeated as its last."""
-    starts: NDArray[np.int64]
-    """``(rings + 1,)``: where each ring begins in `points`."""
-    polygon: NDArray[np.int64]
-    """``(rings,)``: which polygon a ring bounds, 0 .. polygons - 1, in the order of labels."""
-    hole: NDArray[np.bool_]
-    """``(rings,)``: whether the ring is a hole of its polygon."""
-    label: NDArray[np.int64]
-    """``(polygons,)``: the label of each polygon."""
-
-
 class CornerScan:
     """Finds corners in blocks of labels, in one buffer that grows as needed."""
 
@@ -96,42 +77,6 @@ class CornerScan:
         return Corners.joined([self._buffer.take(slice(found))])
 
 
-def trace(corners: Corners) -> Rings:
-    """The rings of sorted `corners`: exteriors, and holes with the polygon they lie in.
-
-    Raises
-    ------
-    RunError
-        If corners are missing: the labels are not all there, or have changed meanwhile.
-    """
-    count = len(corners.row)
-    vertical = _pair_columns(corners, int(corners.col.max(initial=0)) + 1)
-    if not _closed(corners, vertical):
-        raise RunError(
-            f"Outlines of objects {corners.label[0]} to {corners.label[-1]} do not close, the labels do not fit the "
-            "table of objects: compute the run again with --restart"
-        )
-    ring_of = np.empty(count, np.int64)
-    points = np.empty((count + count // 4 + 1, 2), np.int32)
-    starts = np.empty(count // 4 + 2, np.int64)
-    origin = np.empty(count // 4 + 1, np.int64)  # per simple ring the traced ring it was cut from
-    inner = np.empty(count // 4 + 1, np.bool_)
-    first = np.empty(count // 4 + 1, np.int64)  # per traced ring its first corner
-    simple, traced = _follow(corners, vertical, ring_of, first, (points, starts, origin, inner))
-    origin, inner, first = origin[:simple], inner[:simple], first[:traced]
-    exterior = (corners.kind[first] & CONVEX) != 0
-    parent = np.arange(traced)
-    if not exterior.all():
-        _join(corners, ring_of, parent)
-    polygon_of = np.empty(traced, np.int64)
-    polygon_of[exterior] = np.arange(int(exterior.sum()))
-    root_polygon = np.empty(traced, np.int64)
-    root_polygon[parent[exterior]] = polygon_of[exterior]
-    polygon_of = root_polygon[parent]
-    label = corners.label[first[exterior]]
-    return Rings(points[: starts[simple]], starts[: simple + 1], polygon_of[origin], inner, label)
-
-
 @njit(cache=True, nogil=True)
 def _scan(padded: Any, row: int, col: int, out: Any) -> int:
     """Write the corners row by row, west before east; beyond the end of `out` only count them."""
@@ -144,11 +89,14 @@ def _scan(padded: Any, row: int, col: int, out: Any) -> int:
             if (a == b and c == d) or (a == c and b == d):
                 continue
             around[0], around[1], around[2], around[3] = a, b, c, d
+            node = np.uint8(NODE if _is_node(a, b, c, d) else 0)
             for k in range(4):
                 value = around[k]
                 if value == 0 or (k > 0 and a == value) or (k > 1 and b == value) or (k > 2 and c == value):
                     continue  # background, or a label that was handled already
                 here = (a == value) + 2 * (b == value) + 4 * (c == value) + 8 * (d == value)
+                rest = (a == 0) + 2 * (b == 0) + 4 * (c == 0) + 8 * (d == 0)
+                flags = node | np.uint8(FREE if here + rest == 15 else 0)
                 first, second = _KINDS[here, 0], _KINDS[here, 1]
                 for kind in (first, second):
                     if kind == _NONE:
@@ -157,9 +105,15 @@ def _scan(padded: Any, row: int, col: int, out: Any) -> int:
                         out.label[found] = value
                         out.row[found] = row + i - 1
                         out.col[found] = col + j - 1
-                        out.kind[found] = kind
+                        out.kind[found] = kind | flags
                     found += 1
     return found
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _is_node(a: Any, b: Any, c: Any, d: Any) -> bool:
+    """Whether three labels, or two on diagonals, are among a b / c d; where they are straight nobody asks."""
+    return bool(not ((a == b and (c == a or d == a)) or (c == d and (a == c or b == c))))
 
 
 @njit(cache=True, nogil=True)
@@ -193,141 +147,3 @@ def _kinds() -> NDArray[np.uint8]:
 
 
 _KINDS = _kinds()
-
-
-@njit(cache=True, nogil=True)
-def _pair_columns(corners: Any, width: int) -> Any:
-    """Per corner the other end of its vertical edge."""
-    rows, cols, kinds = corners.row, corners.col, corners.kind
-    other = np.full(rows.shape[0], -1, np.int64)
-    top = np.full(width, -1, np.int64)  # per column the corner whose edge is open to the south
-    i = 0
-    while i < rows.shape[0]:
-        twins = i + 1 < rows.shape[0] and rows[i] == rows[i + 1] and cols[i] == cols[i + 1]
-        ends = i + 1 if twins and kinds[i] & SOUTH else i  # where two edges meet end to end, one ends before one begins
-        if kinds[ends] & SOUTH:
-            top[cols[i]] = ends
-        else:
-            other[ends] = top[cols[i]]
-            other[top[cols[i]]] = ends
-        if twins:
-            top[cols[i]] = i + (i + 1) - ends
-        i += 2 if twins else 1
-    return other
-
-
-@njit(cache=True, nogil=True)
-def _closed(corners: Any, vertical: Any) -> bool:
-    """Whether each corner has its other end along both of its edges: only then rings can be followed."""
-    count = corners.row.shape[0]
-    if count % 2:
-        return False
-    for i in range(count):
-        along, down = i ^ 1, vertical[i]
-        if down < 0 or vertical[down] != i or corners.label[down] != corners.label[i]:
-            return False
-        if corners.row[along] != corners.row[i] or corners.label[along] != corners.label[i]:
-            return False
-        east, south = corners.kind[i] & EAST != 0, corners.kind[i] & SOUTH != 0
-        if east != (i % 2 == 0) or south == (corners.kind[down] & SOUTH != 0):
-            return False
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _follow(corners: Any, vertical: Any, ring_of: Any, first: Any, out: Any) -> tuple[int, int]:
-    """Follow the edges to rings and cut each where it touches itself; counts of simple and of traced rings.
-
-    A ring's first corner is its upper left one, so the ring is an exterior exactly if that corner is convex.
-    What is cut off an exterior is a hole, what is cut off a hole is another hole.
-    """
-    points, starts, origin, inner = out
-    ring_of[:] = -1
-    place = np.full(ring_of.shape[0], -1, np.int64)  # where on the stack a corner lies
-    stack = np.empty(ring_of.shape[0], np.int64)
-    simple, traced = 0, 0
-    starts[0] = 0
-    for begin in range(ring_of.shape[0]):
-        if ring_of[begin] >= 0:
-            continue
-        first[traced] = begin
-        height, here = 0, begin
-        sideways = corners.kind[begin] & CONVEX != 0  # exteriors leave east, holes south: inside is on the right
-        while ring_of[here] < 0:
-            ring_of[here] = traced
-            twin = _twin(corners, here)
-            low = place[twin] if twin >= 0 else -1
-            if low >= 0:
-                starts[simple + 1] = _close(corners, stack[low:height], place, points, starts[simple])
-                origin[simple], inner[simple] = traced, True
-                simple, height = simple + 1, low
-            place[here], stack[height] = height, here
-            height += 1
-            here = here ^ 1 if sideways else vertical[here]
-            sideways = not sideways
-        starts[simple + 1] = _close(corners, stack[:height], place, points, starts[simple])
-        origin[simple], inner[simple] = traced, corners.kind[begin] & CONVEX == 0
-        simple, traced = simple + 1, traced + 1
-    return simple, traced
-
-
-@njit(cache=True, nogil=True)
-def _twin(corners: Any, i: int) -> int:
-    """The other corner at the point of corner `i`, where a label meets itself diagonally; -1 if there is none."""
-    for k in (i - 1, i + 1):
-        if 0 <= k < corners.row.shape[0] and corners.row[k] == corners.row[i] and corners.col[k] == corners.col[i]:
-            return k
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def _close(corners: Any, chain: Any, place: Any, points: Any, used: int) -> int:
-    """Append the corners of `chain` as a closed ring and take them off the stack; the new number of points."""
-    for k in range(chain.shape[0] + 1):
-        corner = chain[k % chain.shape[0]]
-        points[used + k, 0] = corners.row[corner]
-        points[used + k, 1] = corners.col[corner]
-        place[corner] = -1
-    return int(used + chain.shape[0] + 1)
-
-
-@njit(cache=True, nogil=True)
-def _join(corners: Any, ring_of: Any, parent: Any) -> None:
-    """Join rings that bound the same piece: a run of samples begins and ends on rings of one piece.
-
-    A sweep down the rows keeps the vertical edges that cross the current row of samples, sorted by column;
-    the samples between the 1st and 2nd, the 3rd and 4th ... are the label's.
-    """
-    count = ring_of.shape[0]
-    edges = np.empty((2, count // 2 + 1), np.int32)
-    rings = np.empty((2, count // 2 + 1), np.int32)
-    now, crossing, i = 0, 0, 0
-    while i < count:
-        old, kept, begin = 0, 0, i
-        while i < count and corners.label[i] == corners.label[begin] and corners.row[i] == corners.row[begin]:
-            while old < crossing and edges[now, old] < corners.col[i]:
-                edges[1 - now, kept], rings[1 - now, kept] = edges[now, old], rings[now, old]
-                old, kept = old + 1, kept + 1
-            if corners.kind[i] & SOUTH:
-                edges[1 - now, kept], rings[1 - now, kept] = corners.col[i], ring_of[i]
-                kept += 1
-            else:
-                old += 1
-            i += 1
-        while old < crossing:
-            edges[1 - now, kept], rings[1 - now, kept] = edges[now, old], rings[now, old]
-            old, kept = old + 1, kept + 1
-        now, crossing = 1 - now, kept
-        for k in range(0, kept, 2):
-            a, b = _root(parent, rings[now, k]), _root(parent, rings[now, k + 1])
-            parent[max(a, b)] = min(a, b)
-    for k in range(parent.shape[0]):
-        parent[k] = _root(parent, k)
-
-
-@njit(cache=True, nogil=True)
-def _root(parent: Any, k: int) -> int:
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k

@@ -1,6 +1,5 @@
 """Labels and masks as polygons along sample edges: of single masks, or streamed from a label image of any size."""
 
-from promptile.vectors.outlines import Polygon, geometries, outline, to_geometries
-from promptile.vectors.streams import Labels, stream
+from promptile.vectors.shaping import Shaping
 
-__all__ = ["Labels", "Polygon", "geometries", "outline", "stream", "to_geometries"]
+__all__ = ["Shaping"]

@@ -12,9 +12,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from promptile.corners import Corners, CornerScan, Rings, trace
+from promptile.corners import Corners, CornerScan
 from promptile.grid import Grid, Window
 from promptile.masks import BLOCK, ObjectMask, blocks_of
+from promptile.vectors.rings import Rings, trace
 
 Polygon = list[NDArray[np.float64]]
 """Closed rings ``(n, 2)``, the exterior first."""
@@ -86,11 +87,7 @@ def to_world(points: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
 
 def _sorted(rings: Rings) -> Rings:
     """The rings polygon by polygon, each exterior before its holes."""
-    order = np.lexsort((rings.hole, rings.polygon))
-    lengths = np.diff(rings.starts)[order]
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    points = rings.points[np.repeat(rings.starts[order] - starts[:-1], lengths) + np.arange(starts[-1])]
-    return Rings(points, starts, rings.polygon[order], rings.hole[order], rings.label)
+    return rings.take(np.lexsort((rings.hole, rings.polygon)))
 
 
 def _corners(mask: ObjectMask, scan: CornerScan, label: int) -> Corners:

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.corners import Corners, CornerScan, trace
+from promptile.corners import Corners, CornerScan
 from promptile.errors import RunError
 from promptile.grid import Grid, Window
 from promptile.vectors.outlines import to_geometries
+from promptile.vectors.rings import trace
 
 PIECE = (1024, 2048)
 """Samples that are read at a time: whole blocks of labels, 8 MB."""

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from promptile.grid import LPS, PIXELS
 from promptile.masks import ObjectMask
 from promptile.measures import measure_name
-from promptile.vectors import Labels, geometries, stream
+from promptile.vectors.outlines import geometries
+from promptile.vectors.streams import Labels, stream
 from promptile.writers.protocol import Result
 
 GEOMETRY = "geometry"
