@@ -52,5 +52,5 @@ def demo(folder: str | os.PathLike[str], *, say: Callable[[str], None] = print) 
         name = task.results[0].split(".")[0]
         run = segment(source, prompts, out=target / f"{name}.run.zarr", window=task.window, restart=True)
         written += [run.write(target / result, overwrite=True) for result in task.results]
-        written.append(draw(run, source, target / f"{name}.png", prompts=prompts, window=task.window))
+        written.append(draw(run, source, target / f"{name}.png", prompts=prompts))
     return written

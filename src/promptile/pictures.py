@@ -30,7 +30,7 @@ def draw(
     *,
     prompts: Prompts | None = None,
     size: int = 1200,
-    window: str | tuple[float, float] = "auto",
+    rendering: Rendering | None = None,
 ) -> Path:
     """Write a PNG of an image with a run's labels, and its prompts, drawn over it.
 
@@ -46,10 +46,10 @@ def draw(
     prompts : Prompts, optional
     size : int
         Longest side of each plane in pixels.
-    window : str or (low, high)
-        Intensity range, as in `Rendering.of`.
+    rendering : Rendering, optional
+        How the image is shown; by default as the model saw it.
     """
-    rendering = Rendering.of(source, limit=3, window=window)
+    rendering = (rendering or Rendering.from_json(run.spec["rendering"])).in_colour()
     shown = tuple(prompts or ())
     if source.grid.ndim == 2:
         picture = _draw_image(run, source, rendering, shown, size)
@@ -152,8 +152,11 @@ def _world_axes(matrix: NDArray[np.float64]) -> list[int]:
 def _fullest(run: Run, axis: int) -> int:
     """The plane across `axis` that shows the most objects, the middle one of equals."""
     counts = np.zeros(run.grid.shape[axis], int)
-    for box in run.objects["bbox"]:
-        counts[box[axis] : box[axis + run.grid.ndim]] += 1
+    boxes = np.array(run.objects["bbox"].to_list()).reshape(-1, 2, run.grid.ndim)
+    changes = np.zeros(len(counts) + 1, int)
+    np.add.at(changes, boxes[:, 0, axis], 1)
+    np.add.at(changes, boxes[:, 1, axis], -1)
+    counts += np.cumsum(changes)[:-1]
     best = np.flatnonzero(counts == counts.max())
     return int(best[len(best) // 2])
 

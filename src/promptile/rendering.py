@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -93,8 +93,19 @@ class Rendering:
             scaled = ((samples.astype(exact) - low) / width).astype(np.float32)
         return np.where(valid & np.isfinite(scaled), scaled, np.float32(0))
 
+    def in_colour(self) -> Rendering:
+        """The rendering of the first three channels, to be seen by people; of fewer, the first one in grey."""
+        shown = [0, 1, 2] if len(self.channels) > 2 else [0, 0, 0]
+        channels, low, high = (tuple(values[i] for i in shown) for values in (self.channels, self.low, self.high))
+        return Rendering(tuple(map(int, channels)), low, high)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Rendering:
+        """The rendering that `to_json` gave, also after a way through a file."""
+        return cls(**{name: tuple(values) for name, values in stored.items()})
 
 
 def parse_window(window: str | tuple[float, float], modality: str = "") -> tuple[float, float] | None:

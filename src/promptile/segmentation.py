@@ -129,7 +129,7 @@ def start_run(
     """A locked run for a job; without `out`, in a temporary folder that goes with the returned object."""
     said = None if prompts is None else prompts.to_json()
     run = PromptedRun.start(out or _temporary(), job.spec | {"level": level}, said, restart=restart)
-    _forget(run, out)
+    _settle(run, job, out)
     return run
 
 
@@ -144,7 +144,7 @@ def _everything(
     check_proposer(job, asked)
     spec = job.spec | {"everything": asked.spec(job)}
     run = TiledRun.start(out or _temporary(), spec, restart=restart)
-    _forget(run, out)
+    _settle(run, job, out)
     try:
         compute(run, job, asked, executor, progress)
     finally:
@@ -152,8 +152,10 @@ def _everything(
     return run
 
 
-def _forget(run: Run, out: str | os.PathLike[str] | None) -> None:
-    """Let a run that nobody gave a place vanish with its object."""
+def _settle(run: Run, job: Job, out: str | os.PathLike[str] | None) -> None:
+    """Keep where the image is; let a run that nobody gave a place vanish with its object."""
+    if run.image != job.place:
+        run.image = job.place
     if out is None:
         weakref.finalize(run, rmtree, run.path, ignore_errors=True)
 

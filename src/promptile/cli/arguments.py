@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"promptile {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_segment, _add_export, _add_info, _add_models, _add_compare, _add_demo):
+    for add in (_add_segment, _add_export, _add_show, _add_info, _add_models, _add_compare, _add_demo):
         add(commands)
     return parser
 
@@ -45,7 +45,7 @@ def _add_segment(commands: Any) -> None:
         commands,
         "segment",
         do.segment_image,
-        "segment objects from points, boxes or polygons",
+        "segment objects from points, boxes or polygons, or everything",
         "promptile segment scene.tif --boxes boxes.geojson --out objects.gpkg --out labels.tif",
     )
     parser.add_argument("image", metavar="IMAGE", help="GeoTIFF, NIfTI, NRRD, MHA, DICOM folder, Zarr, ...")
@@ -53,6 +53,7 @@ def _add_segment(commands: Any) -> None:
     prompts.add_argument("--points", metavar="F", help="clicks: one object per positive point, or as `object` says")
     prompts.add_argument("--boxes", metavar="F", help="boxes: one object per polygon's bounds")
     prompts.add_argument("--prompts", metavar="F", help="points, boxes and polygons, grouped by `object`")
+    prompts.add_argument("--everything", action="store_true", help="all objects, wherever they are")
     out = parser.add_argument_group("result")
     _add_out(out)
     out.add_argument("--run", metavar="DIR", help="where the run is kept (default: beside the first --out)")
@@ -61,14 +62,46 @@ def _add_segment(commands: Any) -> None:
     how.add_argument("--model", default="basin", metavar="NAME", help="see `promptile models` (default: basin)")
     how.add_argument("--level", default="auto", metavar="auto|N", help="resolution at which points are asked, 0 = full")
     how.add_argument("--tile", type=int, metavar="N", help="side of a tile (default: 1024, in volumes 128)")
-    how.add_argument("--overlap", type=int, metavar="N", help="what tiles share (default: half a tile)")
+    how.add_argument(
+        "--overlap", type=int, metavar="N", help="what tiles share (default: half a tile; for everything an eighth)"
+    )
     how.add_argument("--channels", metavar="4,3,2", help="channels that the model sees, from 1")
     how.add_argument(
         "--window", default="auto", metavar="soft|LOW,HIGH|auto", help="intensity range; also lung, bone, brain"
     )
     how.add_argument("--skip-outside", action="store_true", help="leave out prompts that lie outside the image")
     _add_image_choice(how)
+    _add_everything(parser.add_argument_group("everything"))
+    _add_shaping(parser.add_argument_group("outlines in vector files"))
     _add_talk(parser, progress=True)
+
+
+def _add_everything(parser: Any) -> None:
+    parser.add_argument(
+        "--keep",
+        choices=["best", "whole", "part", "all"],
+        help="of objects that hold one another: the better ones, the outermost, the innermost, or all of them",
+    )
+    parser.add_argument("--levels", metavar="0,2,4|auto", help="resolutions to look at (default: 0)")
+    parser.add_argument("--aoi", metavar="F", help="polygons or boxes: only here, in any coordinate system")
+    parser.add_argument("--min-region", type=int, default=0, metavar="N", help="leave out objects below N samples")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that answer tiles")
+    parser.add_argument("--scheduler", metavar="tcp://...|local", help="a dask cluster that answers tiles")
+    parser.add_argument("--points-per-side", type=int, metavar="N", help="ask N × N points per 1024 × 1024 samples")
+    parser.add_argument("--points-per-batch", type=int, metavar="N", help="points asked at a time")
+    parser.add_argument("--pred-iou-thresh", type=float, metavar="X", help="least score (default: 0.88)")
+    parser.add_argument("--stability-score-thresh", type=float, metavar="X", help="least stability (default: 0.95)")
+    parser.add_argument("--box-nms-thresh", type=float, metavar="X", help="overlap of repeated objects (default: 0.7)")
+
+
+def _add_shaping(parser: Any) -> None:
+    parser.add_argument(
+        "--simplify", type=float, default=0.0, metavar="D", help="by up to D map units; borders stay shared"
+    )
+    parser.add_argument("--smooth", action="store_true", help="round corners off; borders stay shared")
+    parser.add_argument("--min-area", type=float, default=0.0, metavar="A", help="leave out smaller objects (m², px)")
+    parser.add_argument("--fill-holes", type=float, default=0.0, metavar="A", help="fill smaller holes (m², px)")
+    parser.add_argument("--regularize", action="store_true", help="right angles, for buildings")
 
 
 def _add_out(parser: Any, *, required: bool = False) -> None:
@@ -106,7 +139,20 @@ def _add_export(commands: Any) -> None:
     )
     parser.add_argument("run", metavar="RUN", help="a folder NAME.run.zarr")
     _add_out(parser, required=True)
+    _add_shaping(parser.add_argument_group("outlines in vector files"))
     _add_talk(parser)
+
+
+def _add_show(commands: Any) -> None:
+    parser = _add(
+        commands, "show", do.show_run, "draw a run over its image", "promptile show scene.run.zarr --out preview.png"
+    )
+    parser.add_argument("run", metavar="RUN", help="a folder NAME.run.zarr")
+    parser.add_argument("--out", "-o", required=True, metavar="PNG", help="the picture to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+    parser.add_argument("--size", type=int, default=1200, metavar="N", help="longest side in pixels (default: 1200)")
+    parser.add_argument("--image", metavar="IMAGE", help="the image, if it is not where it was")
+    parser.add_argument("--window", metavar="soft|LOW,HIGH|auto", help="intensity range (default: that of the run)")
 
 
 def _add_info(commands: Any) -> None:

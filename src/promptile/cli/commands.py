@@ -7,37 +7,43 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from promptile.cli.statuses import FAILED, OK
 from promptile.cli.talk import print_facts, show_progress
 from promptile.errors import PromptileError, RunError, UsageError
 
 if TYPE_CHECKING:
+    from promptile.engine.everything import Everything
     from promptile.grid import Grid
+    from promptile.prompts import Prompts
     from promptile.prompts.marks import Kind
     from promptile.run import Run
     from promptile.sources import Source
+
+_GRID = ("points_per_side", "points_per_batch", "pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
+"""Options of the grid of points, by the names of its parameters."""
+
+_FOR_EVERYTHING = ("keep", "levels", "aoi", "min_region", "scheduler", *_GRID)
 
 
 def segment_image(options: argparse.Namespace) -> int:
     """Segment, write what was asked for, and report."""
     from promptile.engine.lattice import Tiling
-    from promptile.prompts.reading import read_prompts
     from promptile.segmentation import segment
 
     if not options.out and not options.run:
         raise UsageError("Nothing would be kept: say where to with --out FILE or --run DIR")
     source = _open(options)
-    said = next(name for name in (options.points, options.boxes, options.prompts) if name is not None)
-    used = {"image": options.image, "prompt file": said} | ({"run": options.run} if options.run else {})
-    _check_outs(options, source.grid, used)
-    kind: Kind = "prompts" if options.prompts is not None else "boxes" if options.boxes is not None else "points"
-    prompts = read_prompts(said, source.grid, kind=kind)
+    said = {kind: getattr(options, kind) for kind in ("points", "boxes", "prompts", "aoi")}
+    used = {"image": options.image, "run": options.run, **{f"file of --{kind}": name for kind, name in said.items()}}
+    _check_outs(options, source.grid, {what: name for what, name in used.items() if name is not None})
+    prompts = None if options.everything else _prompts(options, source.grid)
     with show_progress(options) as progress:
         run = segment(
             source,
             prompts,
+            everything=_everything(options, source.grid),
             model=options.model,
             out=options.run or _run_beside(options.out[0]),
             tiling=Tiling(options.tile, options.overlap),
@@ -46,12 +52,51 @@ def segment_image(options: argparse.Namespace) -> int:
             window=options.window,
             skip_outside=options.skip_outside,
             restart=options.restart,
+            workers=options.workers,
+            scheduler=options.scheduler,
             progress=progress,
         )
         for path in options.out:
             progress(f"writing {Path(path).name}", 0, 1)
             run.write(path, overwrite=options.overwrite)
     return _report(options, run, options.out)
+
+
+def _prompts(options: argparse.Namespace, grid: Grid) -> Prompts:
+    from promptile.prompts.reading import read_prompts
+
+    if unused := [name for name in _FOR_EVERYTHING if getattr(options, name)]:
+        raise UsageError(
+            f"--{unused[0].replace('_', '-')} means nothing for prompts: leave it out, or use --everything"
+        )
+    kind: Kind = "prompts" if options.prompts is not None else "boxes" if options.boxes is not None else "points"
+    return read_prompts(getattr(options, kind), grid, kind=kind)
+
+
+def _everything(options: argparse.Namespace, grid: Grid) -> Everything | bool:
+    from promptile.engine.everything import Everything
+    from promptile.engine.propose import GridParameters
+    from promptile.prompts.area import Area
+
+    if not options.everything:
+        return False
+    said = {name: getattr(options, name) for name in _GRID if getattr(options, name) is not None}
+    return Everything(
+        keep=options.keep or "best",
+        levels=_levels(options.levels or "0"),
+        area=None if options.aoi is None else Area.read(options.aoi, grid),
+        min_region=options.min_region,
+        grid=GridParameters(**said) if said else None,
+    )
+
+
+def _levels(text: str) -> list[int] | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"--levels {text} is no list of levels: use auto, or numbers from 0 as in --levels 0,2,4")
+    return [int(part) for part in parts]
 
 
 def _check_outs(options: argparse.Namespace, grid: Grid, used: Mapping[str, str | Path]) -> None:
@@ -121,6 +166,38 @@ def _is_image_of(run: Run, path: str) -> bool:
         return bool(dict(open_source(path).identity) == run.spec["image"])
     except PromptileError:
         return False
+
+
+def show_run(options: argparse.Namespace) -> int:
+    """Draw a run over its image."""
+    from promptile.pictures import draw
+    from promptile.rendering import Rendering
+    from promptile.run import Run
+
+    run = Run.open(options.run)
+    out = Path(options.out).expanduser()
+    if out.suffix.lower() != ".png":
+        raise UsageError(f"--out {options.out} is no picture: use a name that ends with .png")
+    if out.exists() and not options.overwrite:
+        raise UsageError(f"{out} exists: add --overwrite to replace it, or choose another name")
+    source = _image_of(run, options.image)
+    rendering = None if options.window is None else Rendering.of(source, window=options.window)
+    print(draw(run, source, out, size=options.size, rendering=rendering))
+    return OK
+
+
+def _image_of(run: Run, path: str | None) -> Source:
+    """The image that a run was made from, where it was or where the user says that it is."""
+    from promptile.sources import open_source
+
+    place = run.image if path is None else run.image | {"image": path}
+    name = run.spec["image"].get("name", "its image")
+    if not place or not Path(place["image"]).expanduser().exists():
+        raise UsageError(f"{name} is not {'there' if not place else 'at ' + place['image']}: say where with --image")
+    source = open_source(**place)
+    if dict(source.identity) != run.spec["image"]:
+        raise UsageError(f"{place['image']} is not what the run was made from, {name}: say where that is with --image")
+    return source
 
 
 def show_info(options: argparse.Namespace) -> int:

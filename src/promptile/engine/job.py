@@ -69,6 +69,11 @@ class Job:
             "tiling": {"size": self.size, "overlap": self.overlap},
         }
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """What `promptile.open` needs to open the image again; empty if it has no path."""
+        return dict(getattr(self.source, "place", {}))
+
     def grower(self, level: int | None = None) -> Grower:
         """What turns prompts into objects; `level` is where points are asked."""
         self.check_level(level)

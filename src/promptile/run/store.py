@@ -7,6 +7,7 @@
                              grid, rendering, model, tiling, options
         prompts.json         the prompts, in index coordinates of level 0; none where everything was asked for
         labels/              Zarr array uint32 on the image's grid; 0 is background
+        image.json           where the image was when it was last worked on
         finished.json        written last: the run is complete
 
 How objects are kept decides the rest: `PromptedRun`, `TiledRun`. Each file is there whole or not at all.
@@ -48,7 +49,7 @@ LAYERS = "layers"
 
 _LOCK = "lock"
 _PARTS = (
-    *("zarr.json", "prompts.json", "finished.json", "labels"),
+    *("zarr.json", "prompts.json", "image.json", "finished.json", "labels"),
     *("masks", "commits"),
     *("tiles", LAYERS, "objects.parquet"),
 )
@@ -184,6 +185,16 @@ class Run(ABC):
     @prompts.setter
     def prompts(self, said: Sequence[Mapping[str, Any]]) -> None:
         self.folder.write("prompts.json", json.dumps(list(said)).encode())
+
+    @property
+    def image(self) -> dict[str, Any]:
+        """What `promptile.open` needs to open the image; empty if it had no path."""
+        there: dict[str, Any] = read_json(self.folder, "image.json") if self.folder.exists("image.json") else {}
+        return there
+
+    @image.setter
+    def image(self, place: Mapping[str, Any]) -> None:
+        self.folder.write("image.json", json.dumps(dict(place)).encode())
 
     @cached_property
     def grid(self) -> Grid:

@@ -70,13 +70,20 @@ class ImageSource:
         self._levels = tuple(levels) or ladder(facts.grid.shape, facts.grid.spacing)
         nodata = facts.nodata or (None,) * len(facts.channels)
         self._nodata = tuple(_as_sample(value, facts.dtype) for value in nodata)
-        self._again: Callable[[], ImageSource] | None = None
+        self._again: partial[Any] | None = None
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         if self._again is None:
             return super().__reduce__()
         # The identity goes along: who gets the image need not read all over it to know which one it is.
         return self._again, (), {"identity": self.identity}
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What `promptile.open` needs to open it again; empty for what is not opened from a path."""
+        if self._again is None or not self._again.args or not isinstance(self._again.args[0], Path):
+            return {}
+        return {"image": str(self._again.args[0])} | dict(self._again.keywords)
 
     def __repr__(self) -> str:
         shape = " × ".join(map(str, self.grid.shape))
