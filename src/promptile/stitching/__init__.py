@@ -12,7 +12,7 @@ Only the last step needs tiles around it, and each step is the same whatever the
 
 from promptile.stitching.matching import Edges, face_pairs, match
 from promptile.stitching.numbering import Joined, Roles, join
-from promptile.stitching.painting import Painted, Seen, paint
+from promptile.stitching.painting import Painted, Seen, counted, paint
 from promptile.stitching.summary import summarise
 from promptile.stitching.types import LOCAL, Index, TileAnswer, TileObjects
 
@@ -26,6 +26,7 @@ __all__ = [
     "Seen",
     "TileAnswer",
     "TileObjects",
+    "counted",
     "face_pairs",
     "join",
     "match",

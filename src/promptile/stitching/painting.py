@@ -73,8 +73,12 @@ def paint(block: Window, seen: Iterable[Seen], layers: int, shape: tuple[int, ..
         for layer in range(layers):
             own = view[layer][there]
             _claim(own, roles.ids, roles.ranks, roles.reach, ground, labels[layer][here], claims[layer][here])
-    found = _count(labels, block, shape)
-    return Painted(labels.reshape(layers, *block.shape), *found)
+    return counted(labels.reshape(layers, *block.shape), block, shape)
+
+
+def counted(labels: NDArray[np.uint32], block: Window, shape: tuple[int, ...]) -> Painted:
+    """Labels ``(layers, *block.shape)`` of a block, with what they add to the objects in it."""
+    return Painted(labels, *_count(labels.reshape(len(labels), *solid(block.shape, 1)), block, shape))
 
 
 def _cut(window: Window) -> tuple[slice, ...]:
