@@ -135,6 +135,22 @@ def test_a_negative_click_takes_away(model: Plane) -> None:
     assert iou(answer.logits[0] > 0, truth) > 0.85
 
 
+def test_a_click_deep_in_a_wrong_answer_starts_again(model: Plane) -> None:
+    truth = disc(y=100, x=60, radius=12)
+    wrong = np.where(disc(y=100, x=100, radius=60), 4.0, -4.0).astype(np.float32)
+    points, labels = np.array([[100.0, 60.0], [100.0, 120.0]]), np.array([True, False])
+    answer = ask(model, view(painted(truth)), mask=wrong, points=points, labels=labels).logits[0]
+    assert iou(answer > 0, truth) > 0.9
+
+
+def test_an_answer_that_reaches_out_of_the_window_is_not_started_again(model: Plane) -> None:
+    truth = disc(y=100, x=60, radius=12)
+    earlier = np.where(plane()[1] < 140, 4.0, -4.0).astype(np.float32)
+    points, labels = np.array([[100.0, 60.0], [100.0, 100.0]]), np.array([True, False])
+    answer = ask(model, view(painted(truth)), mask=earlier, points=points, labels=labels).logits[0]
+    assert (answer[:, 0] > 0).any()
+
+
 def test_clicks_are_kept(model: Plane) -> None:
     points = np.array([[90.0, 110.0], [20.0, 20.0], [95.0, 120.0]])
     labels = np.array([True, True, False])

@@ -113,18 +113,19 @@ def search(polar: Polar, clicks: NDArray[np.float32]) -> NDArray[np.int64]:
     return paths
 
 
-def against(polar: Polar, points: NDArray[np.float64]) -> NDArray[np.float32]:
-    """``(RAYS, STEPS)``: how much points on the object speak against a contour there, which is to go round them.
+def against(polar: Polar, points: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """``(RAYS, STEPS)``: how much points speak against a contour there.
 
-    Points off the object are left to corrections: a contour would have to leave out all that lies behind them.
+    It is to go round those on the object, and to leave out those off it, with all that lies behind them.
     """
     cost = np.zeros((RAYS, STEPS), np.float32)
-    for point in points:
+    steps = np.arange(STEPS)
+    for point, label in zip(points, labels, strict=True):
         off = point - polar.centre
         ray = round(float(np.arctan2(off[0], off[1])) * RAYS / (2 * np.pi))
         step = np.log(max(float(np.hypot(*off)), 1e-6) / NEAREST) / np.log(GROWTH) - 0.5
         for beside in (-1, 0, 1):
-            cost[(ray + beside) % RAYS] += np.float32(CLICK_COST) * (np.arange(STEPS) < step)
+            cost[(ray + beside) % RAYS] += np.float32(CLICK_COST) * (steps < step if label else steps > step)
     return cost
 
 

@@ -27,6 +27,8 @@ SEED = 0.8
 """Within this many of the same distances everything is what the click says."""
 OLD_SEED = 2.0
 """Cells around the other clicks that stay what they say."""
+DEEP = 0.4
+"""Radii of a disc as large as the answer: a click that contradicts it from deeper inside asks for another one."""
 BLUR = 5.0
 """Cells: how precise the earlier answer's outline is taken to be."""
 
@@ -41,9 +43,22 @@ def correct(
     return logits
 
 
-def contradicted(logits: NDArray[np.float32], points: NDArray[np.float64], labels: NDArray[np.bool_]) -> bool:
-    """Whether any point says other than the logits ``(y, x)``."""
-    return any((logits[_sample(p, logits.shape)] > 0) != label for p, label in zip(points, labels, strict=True))
+def misses(logits: NDArray[np.float32], points: NDArray[np.float64], labels: NDArray[np.bool_]) -> int:
+    """How many points say other than the logits ``(y, x)``."""
+    return sum(bool((logits[_sample(p, logits.shape)] > 0) != label) for p, label in zip(points, labels, strict=True))
+
+
+def astray(logits: NDArray[np.float32], points: NDArray[np.float64], labels: NDArray[np.bool_]) -> bool:
+    """Whether a point off the object lies so deep in the answer that the answer must be of something else.
+
+    What reaches out of the window is never searched anew: the window shows only a part of it.
+    """
+    inside = logits > 0
+    if any(side.any() for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1])):
+        return False
+    deep = DEEP * _radius(logits)
+    wrong = [p for p in points[~labels] if inside[_sample(p, logits.shape)]]
+    return any(_distance(~inside, p) > deep for p in wrong)
 
 
 def _mend(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.models.basin.plane import contours, ranking
-from promptile.models.basin.plane.corrections import contradicted, correct
+from promptile.models.basin.plane.corrections import astray, correct, misses
 from promptile.models.basin.plane.cut import believed, log_odds, settle, tidy
 from promptile.models.basin.plane.features import Features
 from promptile.models.basin.plane.frame import INNER, MARGIN, SIDE, Frame
@@ -44,7 +44,7 @@ class Plane:
             abilities=frozenset({"points", "box", "mask"}),
             ndim=2,
             licence="BSD-3-Clause",
-            digest="plane-2",
+            digest="plane-3",
         )
 
     def embed(self, views: Sequence[View]) -> list[Embedding]:
@@ -73,10 +73,19 @@ class Plane:
 
 def _from_mask(sight: Sight, prompt: WindowPrompt, mask: NDArray[np.float32]) -> NDArray[np.float32]:
     """A whole answer that clicks contradict is theirs to correct; anything else is continued or drawn finer."""
-    if (mask != 0).all() and contradicted(mask, prompt.points, prompt.labels):
-        return mask
+    if (mask != 0).all() and misses(mask, prompt.points, prompt.labels):
+        return _otherwise(sight, prompt, mask)
     frame, inside = grow(sight, prompt, mask)
     return _paste(frame, inside, None)
+
+
+def _otherwise(sight: Sight, prompt: WindowPrompt, mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The earlier answer, or a contour that fewer clicks contradict if the answer is of something else."""
+    told = prompt.points, prompt.labels
+    if prompt.box is not None or not prompt.labels.any() or not astray(mask, *told):
+        return mask
+    answers, _ = _contours(sight, *told)
+    return min([*answers, mask], key=lambda answer: misses(answer, *told))
 
 
 def _from_box(sight: Sight, box: NDArray[np.float64]) -> tuple[list[NDArray[np.float32]], list[float]]:
@@ -93,21 +102,28 @@ def _from_box(sight: Sight, box: NDArray[np.float64]) -> tuple[list[NDArray[np.f
 
 
 def _from_clicks(sight: Sight, prompt: WindowPrompt) -> tuple[list[NDArray[np.float32]], list[float]]:
-    click = prompt.points[prompt.labels][0]
-    polar = contours.unroll(sight, click)
-    against = contours.against(polar, prompt.points[prompt.labels][1:])
-    paths = contours.search(polar, against)
-    score = ranking.scores(polar, paths) - VIOLATION * np.take_along_axis(against, paths.T, axis=1).sum(axis=0)
-    chosen = ranking.choose(paths, score, CANDIDATES)
-    answers = [_refined(sight, polar, paths[i]) for i in chosen]
-    scores = ranking.quality(score, chosen)
+    on = prompt.points[prompt.labels]  # corrections carve the others: a contour would leave out what lies behind them
+    click = on[0]
+    answers, scores = _contours(sight, on, np.ones(len(on), bool))
     region = winding(sight, click)
-    if region is not None and contradicted(region, prompt.points, prompt.labels):
+    if region is not None and misses(region, prompt.points, prompt.labels):
         region = None
     if region is None:
         return answers, scores
     frame, inside = grow(sight, replace(NOTHING, mask=region), region)
     return [_paste(frame, inside, None), *answers[:-1]], [max(TOLD, scores[0]), *scores[:-1]]
+
+
+def _contours(
+    sight: Sight, points: NDArray[np.float64], labels: NDArray[np.bool_]
+) -> tuple[list[NDArray[np.float32]], list[float]]:
+    """Objects around the first point on one, the best first."""
+    polar = contours.unroll(sight, points[labels][0])
+    against = contours.against(polar, points, labels)
+    paths = contours.search(polar, against)
+    score = ranking.scores(polar, paths) - VIOLATION * np.take_along_axis(against, paths.T, axis=1).sum(axis=0)
+    chosen, scores = ranking.choose(paths, score, CANDIDATES)
+    return [_refined(sight, polar, paths[i]) for i in chosen], scores
 
 
 def _refined(sight: Sight, polar: contours.Polar, path: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -7,14 +7,26 @@ from numpy.typing import NDArray
 
 from promptile.models.basin.plane.contours import RAYS, STEPS, Polar, areas, histograms, radii
 
-WEIGHTS = {"edge": 43.7, "weakest": 26.8, "contrast": 12.0, "inner": 30.8, "votes": 40.5, "size": -6.5, "both": 14.8}
+WEIGHTS = {
+    "edge": 30.1,
+    "weakest": 26.2,
+    "contrast": 18.3,
+    "inner": 27.8,
+    "votes": 20.5,
+    "size": 0.67,
+    "large": -0.098,
+    "both": 21.7,
+    "rough": -6.5,
+}
 """Of what speaks for a contour; differences of the sum are log odds."""
 SAME_STEPS = 1.5
 """Two searches that end this near to each other on average found the same contour."""
 GUESS = (0.2, 0.35)
-"""IoU of a contour that has all others against it, and what it gains with none beside it."""
+"""IoU of a contour that resembles no other, and what it gains when all that is likely is alike."""
 SAME = 0.7
 """Two answers with an IoU above it are not offered both."""
+ONE = 0.8
+"""Two contours with an IoU above it are one, found twice."""
 
 
 def scores(polar: Polar, paths: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -23,15 +35,28 @@ def scores(polar: Polar, paths: NDArray[np.int64]) -> NDArray[np.float64]:
     return total
 
 
-def choose(paths: NDArray[np.int64], score: NDArray[np.float64], most: int) -> list[int]:
-    """Indices of the best contours that differ from one another, the best first."""
-    chosen: list[int] = []
+def choose(paths: NDArray[np.int64], score: NDArray[np.float64], most: int) -> tuple[list[int], list[float]]:
+    """Indices of contours that differ from one another, the best first, and guesses of their IoU.
+
+    The first one is that which resembles all likely ones most; the others are the likeliest beside it.
+    """
+    alike = _resemblance(paths)
+    odds = np.exp(score - score.max()) / (alike > ONE).sum(axis=1)  # many searches may end in one contour
+    expected = alike @ (odds / odds.sum())
+    chosen = [int(np.argmax(expected))]
     for i in np.argsort(-score, kind="stable"):
-        if all(_iou(paths[i], paths[j]) < SAME for j in chosen):
+        if len(chosen) < most and alike[i, chosen].max() < SAME:
             chosen.append(int(i))
-        if len(chosen) == most:
-            break
-    return chosen
+    guesses = GUESS[0] + GUESS[1] * expected[chosen]
+    return chosen, [float(v) for v in np.minimum.accumulate(guesses)]
+
+
+def _resemblance(paths: NDArray[np.int64]) -> NDArray[np.float64]:
+    """``(n, n)``: IoU of each two contours."""
+    area = radii()[paths] ** 2
+    both, either = (f(area[:, None], area).sum(axis=2) for f in (np.minimum, np.maximum))
+    resemblance: NDArray[np.float64] = both / either
+    return resemblance
 
 
 def _traits(polar: Polar, paths: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
@@ -40,6 +65,7 @@ def _traits(polar: Polar, paths: NDArray[np.int64]) -> dict[str, NDArray[np.floa
     within, around = histograms(polar, paths)
     contrast = 1 - np.sqrt(within * around).sum(axis=1)
     inside = (np.arange(STEPS) < paths[..., None] - 1) * areas()
+    size = np.log(np.pi * np.mean(radii()[paths] ** 2, axis=1))
     apart = np.abs(paths[:, None] - paths).mean(axis=2)
     return {
         "edge": edge.mean(axis=1),
@@ -47,17 +73,8 @@ def _traits(polar: Polar, paths: NDArray[np.int64]) -> dict[str, NDArray[np.floa
         "contrast": contrast,
         "inner": (polar.edges * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1e-6),
         "votes": (apart < SAME_STEPS).mean(axis=1),
-        "size": np.log(np.pi * np.mean(radii()[paths] ** 2, axis=1)) ** 2 / 100,
+        "size": size,
+        "large": size**2,
         "both": edge.mean(axis=1) * contrast,
+        "rough": np.abs(paths - np.roll(paths, 1, axis=1)).mean(axis=1),
     }
-
-
-def _iou(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
-    low, high = np.sort([radii()[a], radii()[b]], axis=0) ** 2
-    return float(low.sum() / high.sum())
-
-
-def quality(score: NDArray[np.float64], chosen: list[int]) -> list[float]:
-    """Guesses of the IoU of the chosen contours, the best first: from how far each stands out."""
-    share = np.exp(score[chosen] - score.max())
-    return [float(v) for v in GUESS[0] + GUESS[1] * share / share.sum()]
