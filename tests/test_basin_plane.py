@@ -15,6 +15,7 @@ from scipy import ndimage
 from promptile.grid import Window
 from promptile.models.basin import load
 from promptile.models.basin.plane import Plane
+from promptile.models.basin.plane.corrections import astray
 from promptile.models.protocols import Masks, Promptable, View, WindowPrompt
 from promptile.rendering import Rendering
 from promptile.sources import open_source
@@ -143,12 +144,11 @@ def test_a_click_deep_in_a_wrong_answer_starts_again(model: Plane) -> None:
     assert iou(answer > 0, truth) > 0.9
 
 
-def test_an_answer_that_reaches_out_of_the_window_is_not_started_again(model: Plane) -> None:
-    truth = disc(y=100, x=60, radius=12)
-    earlier = np.where(plane()[1] < 140, 4.0, -4.0).astype(np.float32)
-    points, labels = np.array([[100.0, 60.0], [100.0, 100.0]]), np.array([True, False])
-    answer = ask(model, view(painted(truth)), mask=earlier, points=points, labels=labels).logits[0]
-    assert (answer[:, 0] > 0).any()
+@pytest.mark.parametrize(("low", "expected"), [(0, False), (1, True)], ids=["cut off by the window", "whole"])
+def test_only_answers_that_lie_in_the_window_are_started_again(low: int, expected: bool) -> None:
+    answer = np.full((SIZE, SIZE), -4, np.float32)
+    answer[50:150, low:100] = 4
+    assert astray(answer, np.array([[100.0, 50.0]]), np.array([False])) == expected
 
 
 def test_clicks_are_kept(model: Plane) -> None:
