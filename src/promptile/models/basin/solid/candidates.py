@@ -33,6 +33,10 @@ FINE_CELLS = 400_000
 FINE_EFFORT = Effort(rounds=2, sweeps=10)
 FINE_ODDS = 3.0
 FINE_MARGIN = 2  # coarse cells
+NEARLY = 0.7
+"""Dice with its ellipsoid from which a candidate is taken for one, seen with noise."""
+ROUND_ODDS = 16.0
+"""Log odds of the centre of an ellipsoid that the candidate equals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +128,18 @@ def ellipsoid(candidate: Candidate) -> Candidate:
     mask = (rho <= max(1.0, float(rho.min()))) & candidate.scene.allowed
     field = np.where(mask, CERTAIN, 1 - CERTAIN).astype(np.float32)
     return replace(candidate, field=field, score=candidate.score * dice(mask, candidate.mask))
+
+
+def rounded(candidate: Candidate) -> Candidate:
+    """The candidate, drawn to its support's ellipsoid the more it looks like one: what differs then is noise."""
+    rho = candidate.support.radius(candidate.scene.grid.centres)
+    likeness = dice((rho <= max(1.0, float(rho.min()))) & candidate.scene.allowed, candidate.mask)
+    if likeness <= NEARLY:
+        return candidate
+    pull = np.float32(ROUND_ODDS * (likeness - NEARLY) / (1 - NEARLY)) * np.maximum(1 - rho, -1)
+    believed = np.clip(candidate.field, 1 - CERTAIN, CERTAIN)
+    field = believed / (believed + (1 - believed) * np.exp(-pull))
+    return replace(candidate, field=np.where(candidate.scene.allowed, field, 0).astype(np.float32))
 
 
 def fine(candidate: Candidate, samples: Field, valid: Mask, spacing: Sequence[float]) -> Candidate:

@@ -43,25 +43,32 @@ def corrected(
     """
     point, label = click
     size = np.asarray(spacing)
-    wrong = max(_distance(field > 0.5, point, label, size), float(size.min()))
+    wrong = mistake(field, spacing, click)
     reach = max(REACH * wrong, LEAST_REACH * float(size.min()))
     around = np.maximum(np.ceil(reach / size), 1)
     window = _cube(point, around).clip(valid.shape)
     grid = WorkGrid.over(window, spacing, CELLS)
     before = grid.pool(field)
-    distance = _far(grid, point, size)
+    distance = grid.distances(point, size)
     middle = distance <= max(SURE * wrong, float(distance.min()))
     known = grid.pool(valid) > 0.5
     scene = Scene(grid, grid.pool(samples), known, known, middle & known)
     after = _relaxed(scene, before, middle, distance / reach, label)
     changed = field.copy()
-    near = np.clip(1.5 - 1.5 * _far_native(window, point, size) / reach, 0, 1)
+    native = WorkGrid(window, (1, 1, 1), tuple(size))
+    near = np.clip(1.5 - 1.5 * native.distances(point, size) / reach, 0, 1)
     part = changed[window.slices]
     part += near.astype(np.float32) * grid.spread(after - before)
     np.clip(part, 0, 1, out=part)
     held = tuple(np.clip(np.rint(point).astype(int), 0, np.subtract(valid.shape, 1)))
     changed[held] = 1.0 if label else 0.0
     return changed
+
+
+def mistake(field: Field, spacing: Sequence[float], click: tuple[NDArray[np.float64], bool]) -> float:
+    """How deep a click lies in what was wrong, in world units; at least a sample."""
+    size = np.asarray(spacing)
+    return max(_distance(field > 0.5, *click, size), float(size.min()))
 
 
 def lost(field: Field, spacing: Sequence[float], click: tuple[NDArray[np.float64], bool]) -> bool:
@@ -102,16 +109,6 @@ def _distance(mask: Mask, point: NDArray[np.float64], label: bool, size: NDArray
         if window.shape == mask.shape:
             return nearest if len(found) else float(np.linalg.norm(np.multiply(mask.shape, size)) / 4)
         reach *= 2
-
-
-def _far(grid: WorkGrid, point: NDArray[np.float64], size: NDArray[np.float64]) -> Field:
-    z, y, x = (((c - p) * s) ** 2 for c, p, s in zip(grid.centres, point, size, strict=True))
-    far: Field = np.sqrt(z[:, None, None] + y[:, None] + x).astype(np.float32)
-    return far
-
-
-def _far_native(window: Window, point: NDArray[np.float64], size: NDArray[np.float64]) -> Field:
-    return _far(WorkGrid(window, (1, 1, 1), tuple(size)), point, size)
 
 
 def _cube(point: NDArray[np.float64], around: NDArray[np.float64]) -> Window:

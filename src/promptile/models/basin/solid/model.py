@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.models.basin.solid.candidates import Candidate, Clicks, candidates, ellipsoid, fine
+from promptile.models.basin.solid.candidates import Candidate, Clicks, candidates, ellipsoid, fine, rounded
 from promptile.models.basin.solid.consensus import agreed
-from promptile.models.basin.solid.corrections import corrected, lost
+from promptile.models.basin.solid.corrections import corrected, lost, mistake
 from promptile.models.basin.solid.growth import grown, partial
 from promptile.models.basin.solid.masks import tidied
 from promptile.models.basin.solid.ranking import BOX, CLICK, FLAT_BOX
+from promptile.models.basin.solid.resolving import resolved
 from promptile.models.basin.solid.supports import flat_axis, supports_of_box, supports_of_click
 from promptile.models.basin.solid.workgrid import Field
 from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
@@ -35,7 +36,7 @@ class Solid:
             abilities=frozenset({"points", "box", "mask"}),
             ndim=3,
             licence="BSD-3-Clause",
-            digest="basin-solid-2",
+            digest="basin-solid-3",
         )
 
     def embed(self, views: Sequence[View]) -> list[Embedding]:
@@ -67,7 +68,7 @@ def _found(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
     found = agreed(found, view.spacing, ranking.temperature)
     chosen = [fine(c, samples, view.valid, view.spacing) for c in _various(found)]
     if prompt.box is not None:
-        chosen = sorted([*chosen[:2], ellipsoid(found[0])], key=lambda c: -c.score)
+        chosen = sorted([*map(rounded, chosen[:2]), ellipsoid(found[0])], key=lambda c: -c.score)
     fields = []
     for candidate in chosen:
         field = np.zeros(view.shape, np.float32)
@@ -103,12 +104,28 @@ def _contradicts(field: Field, view: View, point: NDArray[np.float64], label: bo
 def _continued(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
     """An earlier answer after the clicks that contradict it; a partial one is grown over the window first."""
     mask = prompt.mask if prompt.mask is not None else np.zeros(view.shape, np.float32)
+    box = None if prompt.box is None or flat_axis(prompt.box) is not None else prompt.box
     if partial(mask, view.valid):
-        box = None if prompt.box is None or flat_axis(prompt.box) is not None else prompt.box
         field = grown(samples, view.valid, view.spacing, mask, box)
     else:
         field = (1 / (1 + np.exp(-mask.astype(np.float32)))).astype(np.float32)
+        if box is None:  # a box around all of the object has told its size: there only the click's reach changes
+            field = _resolved(field, samples, view, prompt)
     return Masks(_logit(_obeying(field, samples, view, prompt))[None], np.array([CONTINUED]))
+
+
+def _resolved(field: Field, samples: Field, view: View, prompt: WindowPrompt) -> Field:
+    """The field solved anew between all clicks, if one contradicts it and there are some of both kinds."""
+    clicks = Clicks(prompt.points, prompt.labels)
+    wrong = [
+        mistake(field, view.spacing, (point, bool(label)))
+        for point, label in zip(clicks.points, clicks.labels, strict=True)
+        if _contradicts(field, view, point, bool(label))
+    ]
+    if not wrong or clicks.labels.all() or not clicks.labels.any():
+        return field
+    field = _obeying(field, samples, view, prompt)
+    return resolved(field, samples, view.valid, view.spacing, clicks, max(wrong))
 
 
 def _obeying(field: Field, samples: Field, view: View, prompt: WindowPrompt) -> Field:

@@ -78,6 +78,12 @@ class WorkGrid:
         held = np.floor((points + 0.5 - self.window.start) / self.factors).astype(np.intp)
         return np.clip(held, 0, np.subtract(self.shape, 1))
 
+    def distances(self, point: NDArray[np.float64], spacing: NDArray[np.float64]) -> Field:
+        """From a point of the view (of three axes) to the cells, in world units; `spacing` is the view's."""
+        z, y, x = (((c - p) * s) ** 2 for c, p, s in zip(self.centres, point, spacing, strict=True))
+        far: Field = np.sqrt(z[:, None, None] + y[:, None] + x).astype(np.float32)
+        return far
+
     def spread(self, field: NDArray[Any]) -> Field:
         """A field on the cells, interpolated linearly at the window's samples."""
         spread: NDArray[Any] = field.astype(np.float32)
