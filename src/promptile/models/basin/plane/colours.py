@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,8 +59,8 @@ class Palette:
     @classmethod
     def of(cls, colours: NDArray[np.float32], size: int, blur: float) -> Palette:
         """k-means from starts spread over the colours' main axis; `blur` in steps of `lab`."""
-        every = colours.reshape(len(colours), -1).T
-        flat = every[:: max(1, len(every) // ENOUGH)]
+        every = np.ascontiguousarray(colours.reshape(len(colours), -1).T)
+        flat = np.ascontiguousarray(every[:: max(1, len(every) // ENOUGH)])
         order = np.argsort(flat @ _axis(flat), kind="stable")
         centres = flat[order[((np.arange(size) + 0.5) * len(order) / size).astype(int)]]
         for _ in range(ROUNDS):
@@ -89,6 +91,20 @@ def _axis(flat: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.linalg.eigh(centred.T @ centred)[1][:, -1].astype(np.float32)
 
 
-def _nearest(flat: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
-    index: NDArray[np.intp] = np.argmin((centres**2).sum(axis=1) - 2 * flat @ centres.T, axis=1)
-    return index
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _nearest(flat: Any, centres: Any) -> Any:
+    """``(n,)``: which centre is nearest to each sample; samples are gone over inside, so that many go at once."""
+    channels = np.ascontiguousarray(flat.T)
+    least = np.full(len(flat), np.inf, np.float32)
+    index = np.zeros(len(flat), np.int32)
+    for k in range(len(centres)):
+        apart = np.zeros(len(flat), np.float32)
+        for c in range(len(channels)):
+            line, centre = channels[c], centres[k, c]
+            for i in range(len(apart)):
+                apart[i] += (line[i] - centre) * (line[i] - centre)
+        for i in range(len(apart)):
+            nearer = apart[i] < least[i]
+            index[i] = k if nearer else index[i]
+            least[i] = apart[i] if nearer else least[i]
+    return index.astype(np.intp)

@@ -169,7 +169,7 @@ def _directions() -> NDArray[np.float64]:
 def _region(polar: Polar, paths: NDArray[np.int64]) -> NDArray[np.float32]:
     """``(n, RAYS, STEPS)``: how well colours up to each step are those inside of each path, and not those around."""
     within, around = histograms(polar, paths)
-    log = np.clip(np.log((within + 1e-3) / (around + 1e-3)), -2, 2)
+    log = np.clip(np.log((within + 1e-3) / (around + 1e-3)), -2, 2).astype(np.float32)
     ratio = log[:, polar.palette.index].reshape(-1, RAYS, STEPS)
     area = areas()
     gathered = np.cumsum(ratio * area, axis=2)
