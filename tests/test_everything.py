@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from promptile.engine.everything import Everything
 from promptile.engine.lattice import Tiling
+from promptile.errors import PromptError, UsageError
+from promptile.grid import Grid, Window
+from promptile.models.protocols import Proposal, View
+from promptile.prompts.area import Area
 from promptile.run import Run, TiledRun
 from promptile.segmentation import segment
 from proposers import Failing, Pieces, Whole
@@ -40,8 +47,13 @@ def by_first(labels: np.ndarray) -> np.ndarray:
     return numbers[pieces]
 
 
-def run_on(truth: np.ndarray, path: Path | None = None, **options: object) -> TiledRun:
-    options = {"everything": True, "model": Pieces(truth.ndim), "tiling": Tiling(32, 8), **options}
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def run_on(truth: np.ndarray | Path, path: Path | None = None, **options: object) -> TiledRun:
+    ndim = truth.ndim if isinstance(truth, np.ndarray) else 2
+    options = {"everything": True, "model": Pieces(ndim), "tiling": Tiling(32, 8), **options}
     return segment(truth, out=path, window=(0.0, 9.0), **options)  # type: ignore[arg-type, return-value]
 
 
@@ -76,3 +88,188 @@ def test_any_tiling_gives_the_truth(seed: int, size: int, share: float, flat: bo
     tiling = Tiling(size if flat else max(size // 2, 16), max(2, int(share * (size if flat else max(size // 2, 16)))))
     run = run_on(truth, model=(Whole if whole else Pieces)(truth.ndim), tiling=tiling)
     assert (run.labels[...] == truth).all()
+
+
+class TestHierarchy:
+    """keep="all": wholes with their parts."""
+
+    class Nested(Whole):
+        """Proposes objects by tens (21 to 29 is one whole) and each value by itself."""
+
+        def propose(self, view: View) -> list[Proposal]:
+            tens = View((view.samples + 9) // 10, view.valid, view.spacing)
+            return [*super().propose(tens), *super().propose(view)]
+
+    @staticmethod
+    def houses() -> np.ndarray:
+        """Six blocks, each with two parts that do not fill it."""
+        truth = np.zeros((100, 100), np.uint8)
+        for i in range(6):
+            y, x = 4 + 30 * (i // 2), 6 + 47 * (i % 2)
+            truth[y : y + 24, x : x + 40] = 10 * i + 1
+            truth[y + 4 : y + 20, x + 4 : x + 16] = 10 * i + 2
+            truth[y + 4 : y + 20, x + 20 : x + 36] = 10 * i + 3
+        return truth
+
+    def test_wholes_and_parts(self) -> None:
+        truth = self.houses()
+        run = run_on(truth, everything=Everything(keep="all"), model=self.Nested(2), tiling=Tiling(48, 16))
+        table = run.objects
+        wholes, parts = table[table["layer"] == 0], table[table["layer"] == 1]
+        assert len(wholes) == 6
+        assert (run.read_labels(run.grid.window) > 0).tolist() == (truth > 0).tolist()
+        for row in parts.itertuples():
+            mask = run.mask(row.id).read(run.grid.window)
+            values = np.unique(truth[mask])
+            assert len(values) == 1
+            assert (mask == (truth == values[0])).all()
+            assert (run.read_labels(run.grid.window)[mask] == row.parent).all()
+        assert len(parts) == 18
+        assert table["id"].tolist() == list(range(1, 25))
+
+    @pytest.mark.parametrize(("keep", "count"), [("whole", 6), ("part", 18)])
+    def test_only_wholes_or_parts(self, keep: str, count: int) -> None:
+        run = run_on(self.houses(), everything=Everything(keep=keep), model=self.Nested(2), tiling=Tiling(48, 16))  # type: ignore[arg-type]
+        assert len(run.objects) == count
+        assert "parent" not in run.objects
+
+
+class TestFailures:
+    def test_a_tile_that_fails_once_is_asked_again(self, tmp_path: Path) -> None:
+        truth = blobs((120, 90), 1)
+        model = Failing(Pieces(2), tmp_path, values=[5], times=1)
+        run = run_on(truth, tmp_path / "a.run.zarr", model=model)
+        assert model.failures
+        assert not run.failed
+        assert (run.labels[...] == truth).all()
+
+    def test_a_tile_that_fails_is_named_and_loses_nothing_else(self, tmp_path: Path) -> None:
+        truth = blobs((120, 90), 1)
+        path = tmp_path / "a.run.zarr"
+        run = run_on(truth, path, model=Failing(Pieces(2), tmp_path, values=[int(truth.max())], times=99))
+        assert run.failed
+        assert {failure.kind for failure in run.failed} == {"tile"}
+        assert "failed on purpose" in run.failed[0].error
+        lost = np.zeros(truth.shape, bool)
+        for failure in run.failed:
+            lost[run.stores[0].tiles[failure.id].core.slices] = True  # type: ignore[index]
+        painted = run.labels[...]
+        assert (painted[~lost] > 0).tolist() == (truth[~lost] > 0).tolist()
+        assert Run.open(path).failed == run.failed
+        healed = run_on(truth, path)
+        assert not healed.failed
+        assert (healed.labels[...] == truth).all()
+
+    def test_finished_tiles_are_not_asked_again(self, tmp_path: Path) -> None:
+        truth = blobs((120, 90), 1)
+        run_on(truth, tmp_path / "a.run.zarr")
+        before = files_of(tmp_path)
+        model = Failing(Pieces(2), tmp_path, values=range(1, 99), times=99)
+        run_on(truth, tmp_path / "a.run.zarr", model=model)
+        assert not model.failures
+        assert files_of(tmp_path) == before
+
+
+class TestGround:
+    """Nothing is segmented where there is no data, or nobody asked."""
+
+    def test_nodata(self) -> None:
+        truth = blobs((120, 90), 2)
+        image = truth.astype(np.float32)
+        image[30:70, 20:80] = np.nan
+        run = run_on(image, model=Pieces(2))
+        painted = run.labels[...]
+        assert not painted[30:70, 20:80].any()
+        expected = np.where(np.isfinite(image), truth, 0)
+        assert (painted == by_first(expected)).all()
+
+    def test_tiles_without_data_are_not_asked(self) -> None:
+        asked = []
+
+        class Counting(Pieces):
+            def propose(self, view: View) -> list[Proposal]:
+                asked.append(view.valid.any())
+                return super().propose(view)
+
+        image = np.full((200, 200), np.nan, np.float32)
+        image[:20, :20] = 3
+        run = run_on(image, model=Counting(2))
+        assert asked == [True]
+        assert len(run.objects) == 1
+
+    def test_area_of_interest(self, tmp_path: Path) -> None:
+        truth = blobs((120, 90), 2)
+        area = tmp_path / "area.geojson"
+        ring = [[10, 10], [60, 15], [50, 80], [10, 10]]
+        feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        area.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+        wanted = Area.read(area, Grid.of(truth.shape))
+        inside = wanted.within(Window.of(truth.shape), (1, 1))
+        assert 0 < inside.sum() < inside.size
+        run = run_on(truth, everything=Everything(area=wanted))
+        labels = run.labels[...]
+        assert ((labels > 0) == (inside & (truth > 0))).all()
+        for number in run.objects["id"]:  # the area may cut an object in two
+            assert len(np.unique(truth[labels == number])) == 1
+
+    def test_an_area_elsewhere_is_refused(self, tmp_path: Path) -> None:
+        area = tmp_path / "area.csv"
+        area.write_text("x0,y0,x1,y1\n1000,1000,1100,1100\n")
+        with pytest.raises(PromptError, match="outside the image"):
+            Area.read(area, Grid.of((50, 50)))
+
+
+class TestLevels:
+    class Shy(Whole):
+        """Sees only what no border of its view cuts, at whatever level."""
+
+        def propose(self, view: View) -> list[Proposal]:
+            found = super().propose(view)
+            return [
+                p
+                for p in found
+                if min(p.window.start) > 0 and all(b < n for b, n in zip(p.window.stop, view.shape, strict=True))
+            ]
+
+    @staticmethod
+    def scene(path: Path) -> np.ndarray:
+        """A large lake among small ponds, as a GeoTIFF with overviews by nearest neighbour."""
+        truth = np.zeros((1024, 1024), np.uint8)
+        y, x = np.indices(truth.shape)
+        truth[(y - 250) ** 2 / 4 + (x - 240) ** 2 < 100**2] = 200
+        for i in range(9):
+            truth[(y - 30 - 56 * i) ** 2 + (x - 470) ** 2 < 15**2] = i + 1
+        place = {"crs": "EPSG:32645", "transform": Affine(2, 0, 3e5, 0, -2, 3e6)}
+        blocks = {"tiled": True, "blockxsize": 64, "blockysize": 64}
+        with rasterio.open(path, "w", "GTiff", 1024, 1024, 1, dtype="uint8", **place, **blocks) as raster:
+            raster.write(truth, 1)
+            raster.build_overviews([2, 4], rasterio.enums.Resampling.nearest)
+        return truth
+
+    def test_large_objects_are_found_at_a_coarser_level(self, tmp_path: Path) -> None:
+        truth = self.scene(tmp_path / "scene.tif")
+        path = tmp_path / "scene.tif"
+        fine = run_on(path, model=self.Shy(2), tiling=Tiling(128, 64))
+        assert len(fine.objects) == 9
+        run = run_on(path, model=self.Shy(2), tiling=Tiling(128, 64), everything=Everything(levels=[0, 1, 2]))
+        table = run.objects
+        assert len(table) == 10
+        assert sorted(table["level"].tolist()) == [0] * 9 + [2]
+        labels = run.labels[...]
+        lake = int(table.loc[table["level"] == 2, "id"].iloc[0])
+        shared = np.count_nonzero((labels == lake) & (truth == 200))
+        assert shared / np.count_nonzero((labels == lake) | (truth == 200)) > 0.93
+        for i in range(1, 10):
+            assert len(np.unique(labels[truth == i])) == 1
+        assert table["id"].tolist() == list(range(1, 11))
+
+    def test_auto_goes_up_to_where_a_tile_shows_all(self, tmp_path: Path) -> None:
+        self.scene(tmp_path / "scene.tif")
+        run = run_on(
+            tmp_path / "scene.tif", model=self.Shy(2), tiling=Tiling(128, 64), everything=Everything(levels="auto")
+        )
+        assert [store.level for store in run.stores] == [0, 2]
+
+    def test_a_level_that_is_not_there(self) -> None:
+        with pytest.raises(UsageError, match="Level 9"):
+            run_on(blobs((60, 60), 1), everything=Everything(levels=[9]))

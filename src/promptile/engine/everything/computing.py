@@ -1,12 +1,15 @@
-"""The order of it all: answer, match, join, paint, number; and what happens when a tile fails."""
+"""The order of it all: answer, match, join, paint, merge, number; and what happens when a tile fails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator
+
+import numpy as np
 
 from promptile.engine.everything.answering import AnswerTiles, objects_of
+from promptile.engine.everything.levels import Stitched, merge
 from promptile.engine.everything.options import Everything
+from promptile.engine.everything.running import Runner
 from promptile.engine.everything.stitching import (
     MatchTiles,
     PaintBlocks,
@@ -15,20 +18,18 @@ from promptile.engine.everything.stitching import (
     painted_blocks,
     pairs_of,
 )
-from promptile.engine.everything.table import Totals, objects_table
-from promptile.engine.execute.protocol import Executor, Work
+from promptile.engine.everything.table import Known, Totals, dense_ids, objects_table
+from promptile.engine.execute.protocol import Executor
 from promptile.engine.job import Job
 from promptile.engine.progress import Progress, one_line
 from promptile.engine.propose import proposer_of
 from promptile.grid import Tile
 from promptile.run import Failure, TiledRun
 from promptile.run.store import layer_name
-from promptile.run.tiles import TileStore
-from promptile.stitching import Edges, Index, Joined, join
+from promptile.run.tiles import TileStore, level_labels
+from promptile.stitching import Index, join
 
 _TRIES = 2
-
-Item = TypeVar("Item")
 
 
 def check_proposer(job: Job, asked: Everything) -> None:
@@ -46,10 +47,20 @@ def compute(run: TiledRun, job: Job, asked: Everything, executor: Executor, prog
         return
     run.reopen()
     failed = [failure for store in reversed(run.stores) for failure in _answer(store, job, asked, executor, progress)]
-    (store,) = run.stores
-    joined = _join(store, executor, progress)
-    totals = _paint(run, store, joined, executor, progress)
-    run.finish(objects_table(joined, totals, run.grid, hierarchy=run.layers > 1), failed)
+    runner = Runner(executor, progress)
+    result, *coarser = (_stitch(store, names, job, runner) for store, names in _label_names(run))
+    for finer, found in zip(run.stores, coarser, strict=False):
+        result = merge(result, found, finer, job, asked, runner)
+    _renumber(result, runner)
+    table = objects_table(result.known, result.totals, run.grid, hierarchy=run.layers > 1, scales=bool(coarser))
+    run.finish(table, failed)
+
+
+def _label_names(run: TiledRun) -> Iterator[tuple[TileStore, tuple[str, ...]]]:
+    """The stores of a run, and the names of the label images that each is painted into."""
+    for store in run.stores:
+        layers = range(run.layers)
+        yield store, tuple(level_labels(store.level, k) if store.level else layer_name(k) for k in layers)
 
 
 def _answer(store: TileStore, job: Job, asked: Everything, executor: Executor, progress: Progress) -> list[Failure]:
@@ -82,37 +93,21 @@ def _position(store: TileStore, tile: Tile) -> tuple[int, ...]:
     return (store.level, *tile.index) if store.level else tile.index
 
 
-def _join(store: TileStore, executor: Executor, progress: Progress) -> Joined:
+def _stitch(store: TileStore, names: tuple[str, ...], job: Job, run: Runner) -> Stitched:
+    """Match, join and paint the answers of a level."""
     objects = objects_of(store, store.done())
-    pairs = pairs_of(store, objects)
-    edges: dict[tuple[Index, Index], Edges] = {}
-    progress("matching", 0, len(pairs))
-    for pair, found in _results(executor, MatchTiles(store), pairs):
-        edges[pair] = found
-        progress("matching", len(edges), len(pairs))
-    return join(objects, edges)
+    joined = join(objects, dict(run("matching", MatchTiles(store), pairs_of(store, objects))))
+    grid = job.source.grid.coarsen(store.factors)
+    painted = run("labels", PaintBlocks(store, names, grid), painted_blocks(store, joined.roles))
+    totals = Totals.sum(len(joined), grid.ndim, {block.window: tally for block, tally in painted})
+    return Stitched(store, names, Known.of(joined, store.level), totals)
 
 
-def _paint(run: TiledRun, store: TileStore, joined: Joined, executor: Executor, progress: Progress) -> Totals:
-    names = tuple(layer_name(layer) for layer in range(run.layers))
-    blocks = painted_blocks(store, joined.roles)
-    tallies = {}
-    for block, tally in _results(executor, PaintBlocks(store, names, run.grid), blocks):
-        tallies[block.window] = tally
-        progress("labels", len(tallies), len(blocks))
-    totals = Totals(len(joined), run.grid.ndim)
-    for _, tally in sorted(tallies.items()):
-        totals.add(tally)
-    if len(joined) and totals.dense[-1] < len(joined):
-        windows = blocks_of(store.shape)
-        for count, _ in enumerate(_results(executor, Renumber(store, names, totals.dense), windows), 1):
-            progress("numbering", count, len(windows))
-    return totals
-
-
-def _results(executor: Executor, work: Work, items: Sequence[Item]) -> Iterator[tuple[Item, Any]]:
-    """What was kept of each item; none of them may fail."""
-    for outcome in executor.run(work, items):
-        if outcome.error is not None:
-            raise outcome.error
-        yield outcome.item, outcome.kept
+def _renumber(found: Stitched, run: Runner) -> None:
+    """Number the objects that were painted by their first samples."""
+    order = found.totals.order(found.known)
+    if np.array_equal(order, np.arange(len(found.known))):
+        return
+    ids = dense_ids(order, len(found.known))
+    for _ in run("numbering", Renumber(found.store, found.names, ids), blocks_of(found.store.shape)):
+        pass

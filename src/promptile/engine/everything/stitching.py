@@ -17,7 +17,7 @@ from promptile.grid import Grid, Tile, Window
 from promptile.measures import label_measures
 from promptile.run.store import LABEL_SIDE
 from promptile.run.tiles import TileStore
-from promptile.stitching import Edges, Index, Roles, Seen, TileObjects, face_pairs, match, paint
+from promptile.stitching import Edges, Index, Painted, Roles, Seen, TileObjects, face_pairs, match, paint
 
 _SIDES = {2: (2, 2), 3: (1, 2, 2)}
 """How many stored pieces of a label image a block has along each axis: a block is painted at once, and tiles that
@@ -65,13 +65,13 @@ class PaintBlocks:
     store : TileStore
     names : tuple of str
         Of the label images in the run, one per layer.
-    grid : Grid, optional
-        Of the level, if the objects are to be measured.
+    grid : Grid
+        Of the level.
     """
 
     store: TileStore
     names: tuple[str, ...]
-    grid: Grid | None = None
+    grid: Grid
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}  # not what was opened
@@ -90,19 +90,21 @@ class PaintBlocks:
 
     def compute(self, block: Block, seen: list[Seen]) -> tuple[NDArray[np.uint32], Tally]:
         painted = paint(block.window, seen, self.store.layers, self.store.shape)
-        measures = np.zeros(len(painted.ids))
-        if self.grid is not None:
-            for labels in painted.labels:
-                here = np.unique(labels[labels > 0]) if len(painted.labels) > 1 else painted.ids
-                rows = np.searchsorted(painted.ids, here)
-                measures[rows] = label_measures(labels, block.window, self.grid, here)
-        return painted.labels, Tally(painted.ids, painted.counts, painted.boxes, measures)
+        return painted.labels, tally(painted, block.window, self.grid)
 
     def write(self, block: Block, answer: tuple[NDArray[np.uint32], Tally]) -> Tally:
-        labels, tally = answer
-        for image, layer in zip(self._labels, labels, strict=True):
+        for image, layer in zip(self._labels, answer[0], strict=True):
             image[block.window.slices] = layer
-        return tally
+        return answer[1]
+
+
+def tally(painted: Painted, window: Window, grid: Grid) -> Tally:
+    """What a painted block adds to its objects."""
+    measures = np.zeros(len(painted.ids))
+    for labels in painted.labels:
+        here = np.unique(labels[labels > 0]) if len(painted.labels) > 1 else painted.ids
+        measures[np.searchsorted(painted.ids, here)] = label_measures(labels, window, grid, here)
+    return Tally(painted.ids, painted.counts, painted.boxes, painted.firsts, measures)
 
 
 @dataclass(frozen=True, eq=False)
