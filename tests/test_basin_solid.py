@@ -274,3 +274,15 @@ def test_organs_of_a_real_volume(model: Promptable, shared: Path) -> None:
     for label in (3, 104):  # a kidney, the bladder
         truth = labels == label
         assert dice(ask(model, view, WindowPrompt(*NOTHING, box=box_of(truth))).logits[0] > 0, truth) > 0.75
+
+
+def test_clicks_of_both_kinds_also_mend_the_same_mistake_elsewhere(model: Promptable) -> None:
+    view, truth = ball(noise=0.02)
+    swollen = ndimage.binary_dilation(truth, iterations=2)
+    points = np.array([[20.0, 20.0, 20.0], [20.0, 20.0, 28.0]])
+    prompt = WindowPrompt(points, np.array([True, False]), mask=np.where(swollen, 3, -3).astype(np.float32))
+    answer = ask(model, view, prompt).logits[0] > 0
+    assert answer[20, 20, 20]
+    assert not answer[20, 20, 28]
+    other_side = np.indices(truth.shape)[2] < 20
+    assert dice(answer & other_side, truth & other_side) > dice(swollen & other_side, truth & other_side) + 0.02
