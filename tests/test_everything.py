@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +20,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from perfect import Perfect
 from promptile.engine.everything import Everything
 from promptile.engine.lattice import Tiling
-from promptile.errors import PromptError, UsageError
+from promptile.errors import PromptError, RunError, UsageError
 from promptile.grid import Grid, Window
 from promptile.models.protocols import Proposal, View
+from promptile.prompts import Prompts
 from promptile.prompts.area import Area
 from promptile.run import Run, TiledRun
 from promptile.segmentation import segment
@@ -273,3 +282,61 @@ class TestLevels:
     def test_a_level_that_is_not_there(self) -> None:
         with pytest.raises(UsageError, match="Level 9"):
             run_on(blobs((60, 60), 1), everything=Everything(levels=[9]))
+
+
+def test_other_wishes_are_refused_and_the_difference_is_named(tmp_path: Path) -> None:
+    truth = blobs((60, 60), 3)
+    run_on(truth, tmp_path / "a.run.zarr")
+    with pytest.raises(RunError, match=r"everything\.keep was \"best\", now \"part\""):
+        run_on(truth, tmp_path / "a.run.zarr", everything=Everything(keep="part"))
+    with pytest.raises(RunError, match="everything"):
+        segment(truth, Prompts.of(points=[(3, 3)]), model=Perfect(2), out=tmp_path / "a.run.zarr", tiling=Tiling(32, 8))
+
+
+def test_workers_give_the_same_bytes(tmp_path: Path) -> None:
+    truth = blobs((120, 90), 5)
+    one = run_on(truth, tmp_path / "one.run.zarr")
+    two = run_on(truth, tmp_path / "two.run.zarr", workers=2)
+    assert files_of(one.path) == files_of(two.path)  # type: ignore[arg-type]
+
+
+SCRIPT = """
+    import sys, time
+    sys.path.insert(0, {tests!r})
+    from pathlib import Path
+    from test_everything import Pieces, blobs, run_on
+
+    class Slow(Pieces):
+        def propose(self, view):
+            time.sleep(0.02)
+            return super().propose(view)
+
+    print("begin", flush=True)
+    model = Slow(2)
+    model.card = Pieces(2).card
+    run_on(blobs((120, 90), 5), Path({path!r}), model=model)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
+    whole = run_on(blobs((120, 90), 5), tmp_path / "whole.run.zarr")
+    path = tmp_path / "killed.run.zarr"
+    script = textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parent), path=str(path))
+    chance = random.Random(3)
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        time.sleep(chance.uniform(0.0, 1.0))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    run = run_on(blobs((120, 90), 5), path)
+    for part in ("labels", "tiles", "objects.parquet"):
+        assert {k: v for k, v in files_of(run.path).items() if k.startswith(part) and ".part" not in k} == {  # type: ignore[arg-type]
+            k: v
+            for k, v in files_of(whole.path).items()  # type: ignore[arg-type]
+            if k.startswith(part)
+        }
