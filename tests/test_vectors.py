@@ -15,7 +15,7 @@ from scipy import ndimage
 from promptile.corners import CornerScan
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask, blocks_of
-from promptile.vectors.outlines import geometries, outline, to_geometries
+from promptile.vectors.outlines import geometries, outline, sort, to_geometries
 from promptile.vectors.rings import trace
 
 SPIRAL = """
@@ -164,7 +164,7 @@ def test_many_labels_in_one_scan() -> None:
     corners = CornerScan()(np.pad(labels, 1).astype(np.uint32), 0, 0)
     corners = corners.take(np.argsort(corners.label, kind="stable"))
     ids = np.unique(labels[labels > 0])
-    found = to_geometries(trace(corners), ids, corner_grid(labels.shape))
+    found = to_geometries(sort(trace(corners)), ids, corner_grid(labels.shape))
     for number, geometry in zip(ids, found, strict=True):
         assert shapely.normalize(geometry) == shapely.normalize(expected(labels == number))
 

@@ -16,7 +16,8 @@ from scipy import ndimage
 
 from promptile.errors import RunError
 from promptile.grid import Grid, Window
-from promptile.vectors.streams import Labels, stream
+from promptile.vectors.shaping import Shaping
+from promptile.vectors.streams import EXACT, Labels, stream
 
 
 def corner_grid(shape: tuple[int, ...]) -> Grid:
@@ -32,11 +33,12 @@ def boxes_of(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def as_labels(labels: np.ndarray, grid: Grid | None = None) -> Labels:
     read: Callable[[Window], np.ndarray] = lambda window: labels[window.slices]  # noqa: E731
-    return Labels(read, grid or corner_grid(labels.shape), *boxes_of(labels))
+    ids, boxes = boxes_of(labels)
+    return Labels(read, grid or corner_grid(labels.shape), ids, boxes, np.bincount(labels.ravel())[ids].astype(float))
 
 
-def polygons(labels: Labels, piece: tuple[int, int]) -> dict[int, shapely.MultiPolygon]:
-    found = [pair for ids, shapes in stream(labels, piece) for pair in zip(ids.tolist(), shapes, strict=True)]
+def polygons(labels: Labels, piece: tuple[int, int], shaping: Shaping = EXACT) -> dict[int, shapely.MultiPolygon]:
+    found = [pair for ids, shapes in stream(labels, shaping, piece) for pair in zip(ids.tolist(), shapes, strict=True)]
     assert len(found) == len(dict(found))
     return dict(found)
 
@@ -140,7 +142,7 @@ def test_a_failure_of_the_reader_arrives() -> None:
             raise OSError("disk gone")
         return np.ones(window.shape, np.uint32)
 
-    labels = Labels(read, corner_grid((100, 100)), np.array([1]), np.array([[[0, 0], [100, 100]]]))
+    labels = Labels(read, corner_grid((100, 100)), np.array([1]), np.array([[[0, 0], [100, 100]]]), np.ones(1))
     with pytest.raises(OSError, match="disk gone"):
         polygons(labels, (16, 32))
 
@@ -157,13 +159,19 @@ def test_memory_does_not_grow_with_the_image() -> None:
             return np.where(inside, (y // 32 * across)[:, None] + (x // 32)[None] + 1, 0).astype(np.uint32)
 
         corners = np.argwhere(np.ones((shape[0] // 32, across))) * 32
-        return Labels(read, corner_grid(shape), np.arange(len(corners)) + 1, np.stack([corners, corners + 32], 1))
+        return Labels(
+            read,
+            corner_grid(shape),
+            np.arange(len(corners)) + 1,
+            np.stack([corners, corners + 32], 1),
+            np.ones(len(corners)),
+        )
 
     peaks, counts = [], []
     for shape in ((512, 512), (2048, 2048), (8192, 2048), (2048, 8192)):
         labels = drawn(shape)
         tracemalloc.start()
-        counts.append(sum(len(ids) for ids, _ in stream(labels, (256, 512))))
+        counts.append(sum(len(ids) for ids, _ in stream(labels, EXACT, (256, 512))))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert counts == [256, 4096, 16384, 16384]

@@ -14,9 +14,10 @@ import shapely
 from scipy import ndimage
 
 from promptile import writers
-from promptile.errors import RunError
+from promptile.errors import OutputError, RunError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
+from promptile.vectors.shaping import Shaping
 
 VECTORS = (".gpkg", ".geojson", ".fgb", ".parquet", ".shp")
 GRID = Grid.of((150, 130), [[0, 0.5, 300_000.25], [-0.5, 0, 3_000_000.75], [0, 0, 1]], "EPSG:32645")
@@ -126,3 +127,76 @@ def test_no_objects(tmp_path: Path, suffix: str) -> None:
     empty = Hidden([np.zeros(GRID.shape, np.uint32)], result.objects.iloc[:0])
     assert len(geopandas.read_parquet(writers.write(empty, tmp_path / "o.parquet"))) == 0
     writers.write(empty, tmp_path / f"p{suffix}")
+
+
+# ---------------------------------------------------------------- shaping
+
+
+def test_borders_stay_shared_in_files(tmp_path: Path) -> None:
+    result = drawn()
+    for suffix in (".gpkg", ".fgb", ".parquet"):
+        path = writers.write(result, tmp_path / f"o{suffix}", shaping=Shaping(simplify=0.6, smooth=True))
+        found, table = read_vectors(path), result.objects
+        assert found["id"].tolist() == table["id"].tolist()
+        assert found.geometry.is_valid.all()
+        assert shapely.coverage_is_valid(found.geometry.values)
+        assert found.geometry.area.sum() == pytest.approx(table["area_m2"].sum(), rel=0.05)
+
+
+@pytest.mark.parametrize("suffix", VECTORS)
+def test_areas_are_those_of_the_table(tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+    result = drawn()
+    found = read_vectors(writers.write(result, tmp_path / f"o{suffix}", shaping=Shaping(min_area=5)))
+    table = result.objects
+    assert found["id"].tolist() == table["id"][table["area_m2"] >= 5].tolist()
+    assert not caplog.text
+
+
+def test_masks_are_shaped_one_by_one(tmp_path: Path) -> None:
+    """Two overlapping discs with a hole of four samples (1 m²) each, and a speck."""
+    y, x = np.indices(GRID.shape)
+    samples = [(y - 70) ** 2 + (x - c) ** 2 < 900 for c in (45, 75)] + [(y == 3) & (x == 3)]
+    for disc in samples[:2]:
+        disc[60:62, 60:62] = False
+    masks = [ObjectMask.of(GRID.shape, GRID.window, s) for s in samples]
+    result = MaskResult(LabelResult([s.astype(np.uint32) * n for n, s in enumerate(samples, 1)]).objects, masks)
+    exact = read_vectors(writers.write(result, tmp_path / "exact.gpkg"))
+    shaping = Shaping(simplify=0.6, smooth=2, fill_holes=1, min_area=1)
+    found = read_vectors(writers.write(result, tmp_path / "o.gpkg", shaping=shaping))
+    assert exact["id"].tolist() == [1, 2, 3]
+    assert found["id"].tolist() == [1, 2]
+    assert found.geometry.is_valid.all()
+    for a, b in zip(exact.geometry, found.geometry, strict=False):
+        assert [len(p.interiors) for p in a.geoms] == [1]
+        assert [len(p.interiors) for p in b.geoms] == [0]
+        assert b.area == pytest.approx(a.area, rel=0.02)
+        assert shapely.hausdorff_distance(a.geoms[0].exterior, b.geoms[0].exterior) < 1.2
+
+
+@dataclass
+class MaskResult:
+    """Objects that may overlap, each with a mask of its own."""
+
+    objects: pd.DataFrame
+    masks: list[ObjectMask]
+    grid: Grid = GRID
+    origin: dict[str, Any] = field(default_factory=dict)
+    layers: int = 0
+
+    def mask(self, object_id: int) -> ObjectMask:
+        return self.masks[object_id - 1]
+
+    def read_labels(self, window: Window, layer: int = 0) -> np.ndarray:
+        raise AssertionError("vectors of overlapping objects are made from their masks")
+
+
+@pytest.mark.parametrize("suffix", [s for s in writers.SUFFIXES if s not in VECTORS])
+def test_only_vectors_are_shaped(tmp_path: Path, suffix: str) -> None:
+    grid = GRID if "tif" in suffix else Grid.of((20, 20))
+    for call in (
+        lambda path, shaping: writers.check(path, grid, shaping=shaping),
+        lambda path, shaping: writers.write(LabelResult([np.zeros((20, 20), np.uint32)], grid), path, shaping=shaping),
+    ):
+        with pytest.raises(OutputError, match=r"--simplify.*use \.gpkg"):
+            call(tmp_path / f"o{suffix}", Shaping(min_area=1))
+    writers.check(tmp_path / f"o{suffix}", grid, shaping=Shaping())

@@ -35,7 +35,7 @@ def outline(mask: ObjectMask) -> list[Polygon]:
         Each a list of closed rings ``(n, 2)``, exterior first, in index coordinates ``(y, x)`` on sample edges: the
         sample ``(0, 0)`` alone has corners at ±0.5. Seen with y down, exteriors run clockwise.
     """
-    rings = _sorted(trace(_corners(mask, CornerScan(), 1)))
+    rings = sort(trace(corners_of(mask, CornerScan(), 1)))
     polygons: list[Polygon] = [[] for _ in rings.label]
     for polygon, begin, end in zip(rings.polygon, rings.starts[:-1], rings.starts[1:], strict=True):
         polygons[polygon].append(rings.points[begin:end] - 0.5)
@@ -53,16 +53,18 @@ def geometries(masks: Iterable[ObjectMask], grid: Grid) -> NDArray[np.object_]:
         Where the samples are; any affine.
     """
     scan = CornerScan()
-    parts = [_corners(mask, scan, number) for number, mask in enumerate(masks)]
-    return to_geometries(trace(Corners.joined(parts)), np.arange(len(parts)), grid)
+    parts = [corners_of(mask, scan, number) for number, mask in enumerate(masks)]
+    return to_geometries(sort(trace(Corners.joined(parts))), np.arange(len(parts)), grid)
 
 
 def to_geometries(rings: Rings, labels: NDArray[np.integer], grid: Grid) -> NDArray[np.object_]:
-    """One shapely MultiPolygon in world coordinates for each of the `labels` ``(n,)``, which ascend."""
-    rings = _sorted(rings)
+    """One shapely MultiPolygon in world coordinates for each of the `labels` ``(n,)``, which ascend.
+
+    `rings` are sorted by polygon, exteriors first (`sort`).
+    """
     first_ring = np.searchsorted(rings.polygon, np.arange(len(rings.label) + 1))
     first_polygon = np.searchsorted(rings.label, np.append(labels, np.iinfo(np.int64).max))
-    world = to_world(rings.points - 0.5, grid)
+    world = to_world(np.subtract(rings.points, 0.5, dtype=np.float64), grid)
     shapes: NDArray[np.object_] = shapely.from_ragged_array(
         shapely.GeometryType.MULTIPOLYGON, world, (rings.starts, first_ring, first_polygon)
     )
@@ -85,13 +87,13 @@ def to_world(points: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
     return world
 
 
-def _sorted(rings: Rings) -> Rings:
+def sort(rings: Rings) -> Rings:
     """The rings polygon by polygon, each exterior before its holes."""
     return rings.take(np.lexsort((rings.hole, rings.polygon)))
 
 
-def _corners(mask: ObjectMask, scan: CornerScan, label: int) -> Corners:
-    """The corners of a mask's outline, sorted as `trace` wants them."""
+def corners_of(mask: ObjectMask, scan: CornerScan, label: int) -> Corners:
+    """The corners of a mask's outline under a label, sorted as `trace` wants them."""
     corners = Corners.joined(list(_strips(mask, scan)))
     return corners._replace(label=np.full(len(corners.row), label, np.int64))
 

@@ -188,10 +188,10 @@ def _close(corners: Any, chain: Any, place: Any, points: Any, used: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _free(corners: Any, chain: Any) -> bool:
+    flags = FREE
     for corner in chain:
-        if corners.kind[corner] & FREE == 0:
-            return False
-    return True
+        flags &= corners.kind[corner]
+    return bool(flags)
 
 
 @njit(cache=True, nogil=True)

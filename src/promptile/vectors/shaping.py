@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+import numpy as np
+from numpy.typing import NDArray
+
 from promptile.errors import UsageError
 
 
@@ -25,7 +28,7 @@ class Shaping:
     min_area : float
         Smaller objects are left out.
     fill_holes : float
-        Holes of background up to this area are filled; not those that hold other objects.
+        Holes of background up to this area are filled; not those in which, or at whose border, other objects are.
     regularize : bool
         Right angles, for buildings. Neighbours need not share their borders then.
     """
@@ -45,6 +48,15 @@ class Shaping:
             object.__setattr__(self, "smooth", 3)
         if self.smooth > 5:
             raise UsageError(f"--smooth is {self.smooth}: give 5 or less, each doubles the number of vertices")
+
+    def keeps(self, sizes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which objects of these `sizes` ``(n,)`` are written; those whose size is not known (NaN) are."""
+        return ~(np.asarray(sizes, float) < self.min_area)
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything is done to outlines."""
+        return self != Shaping(min_area=self.min_area)
 
     @property
     def plain(self) -> bool:

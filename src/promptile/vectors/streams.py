@@ -24,11 +24,15 @@ from numpy.typing import NDArray
 from promptile.corners import Corners, CornerScan
 from promptile.errors import RunError
 from promptile.grid import Grid, Window
-from promptile.vectors.outlines import to_geometries
+from promptile.vectors.marks import Marks
 from promptile.vectors.rings import trace
+from promptile.vectors.shapes import Shaper
+from promptile.vectors.shaping import Shaping
 
 PIECE = (1024, 2048)
 """Samples that are read at a time: whole blocks of labels, 8 MB."""
+
+EXACT = Shaping()
 
 _THREADS = 2
 _BATCH = 2**18
@@ -52,15 +56,18 @@ class Labels:
         Objects, ascending and nearly dense: memory follows the largest.
     boxes : ndarray of int, shape (n, 2, 2)
         Per object the first sample and the one after the last, ``(y, x)``; may be larger than the object.
+    sizes : ndarray of float, shape (n,)
+        Per object its area in the measure that `Shaping` means; NaN where it has none.
     """
 
     read: Callable[[Window], NDArray[np.unsignedinteger]]
     grid: Grid
     ids: NDArray[np.int64]
     boxes: NDArray[np.int64]
+    sizes: NDArray[np.float64]
 
 
-def stream(labels: Labels, piece: tuple[int, int] = PIECE) -> Iterator[Shapes]:
+def stream(labels: Labels, shaping: Shaping = EXACT, piece: tuple[int, int] = PIECE) -> Iterator[Shapes]:
     """The objects of a label image in world coordinates, some at a time, as they are finished.
 
     Objects that the image does not show are left out. The geometries do not depend on `piece`, only their order does.
@@ -68,6 +75,8 @@ def stream(labels: Labels, piece: tuple[int, int] = PIECE) -> Iterator[Shapes]:
     Parameters
     ----------
     labels : Labels
+    shaping : Shaping
+        What is done to the outlines. To move them takes two bits per sample of the rows in which objects are open.
     piece : tuple of int
         Shape in which labels are read.
 
@@ -77,16 +86,60 @@ def stream(labels: Labels, piece: tuple[int, int] = PIECE) -> Iterator[Shapes]:
         If the labels hold an object that `labels` does not name, or one outside of its box.
     """
     pieces = list(_pieces(labels.grid.shape, piece))
-    last = _last_pieces(labels, piece)
+    table = _Table.of(labels, shaping, piece)
+    shaper = Shaper(labels.grid, shaping)
+    marks = Marks(Window.of([n + 1 for n in labels.grid.shape]), labels.grid.shape)
     held: list[_Held] = []
-    for number, corners in enumerate(_scanned(labels, pieces)):
+    for number, (window, corners) in enumerate(zip(pieces, _scanned(labels, pieces), strict=True)):
+        if shaping.moves:
+            if window.start[1] == 0:
+                marks.slide(table.lowest(number, window.start[0]), window.stop[0])
+            marks.add(corners)
         if len(corners.label):
-            held.append(_Held(corners, _finished_with(corners, last, number)))
+            held.append(_Held(corners, table.finished_with(corners, number)))
         ready: list[Corners] = []
         held = [rest for part in held if (rest := part.release(number, ready)) is not None]
         for batch in _batches(Corners.joined(ready).by_label()):
+            batch = batch.take(table.wanted[batch.label])
             ids = batch.label[np.flatnonzero(np.diff(batch.label, prepend=-1))]
-            yield ids, to_geometries(trace(batch), ids, labels.grid)
+            if len(ids):
+                yield ids, shaper(trace(batch), ids, table.sizes[ids], marks.sheet)
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """What is known of the objects; arrays over all ids from 0 to the largest."""
+
+    last: NDArray[np.int32]
+    """The piece with which an object is finished; -1 for ids that are none."""
+    first: NDArray[np.int64]
+    """Its first row."""
+    sizes: NDArray[np.float64]
+    wanted: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, labels: Labels, shaping: Shaping, piece: tuple[int, int]) -> _Table:
+        across = labels.grid.shape[1] // piece[1] + 1
+        stops = labels.boxes[:, 1]
+        room = int(labels.ids.max(initial=0)) + 1
+        table = cls(np.full(room, -1, np.int32), np.zeros(room, np.int64), np.full(room, np.nan), np.ones(room, bool))
+        table.last[labels.ids] = stops[:, 0] // piece[0] * across + stops[:, 1] // piece[1]
+        table.first[labels.ids] = labels.boxes[:, 0, 0]
+        table.sizes[labels.ids] = labels.sizes
+        table.wanted[labels.ids] = shaping.keeps(labels.sizes)
+        return table
+
+    def finished_with(self, corners: Corners, number: int) -> NDArray[np.int32]:
+        """Per corner the piece with which its object is finished, for corners of piece `number`."""
+        known = int(corners.label.max()) < len(self.last)
+        found = self.last[corners.label] if known else None
+        if found is None or found.min() < number:
+            raise RunError("The labels do not fit the table of objects: compute the run again with --restart")
+        return found
+
+    def lowest(self, number: int, row: int) -> int:
+        """The first row of an object that is not finished before piece `number`, or `row`."""
+        return int(self.first[self.last >= number].min(initial=row))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,23 +164,6 @@ def _pieces(shape: tuple[int, ...], piece: tuple[int, int]) -> Iterator[Window]:
     for row in range(0, reach.shape[0], piece[0]):
         for col in range(0, reach.shape[1], piece[1]):
             yield Window((row, col), piece) & reach
-
-
-def _last_pieces(labels: Labels, piece: tuple[int, int]) -> NDArray[np.int32]:
-    """Per id the number of the piece with which it is finished; -1 for ids that are none."""
-    across = labels.grid.shape[1] // piece[1] + 1
-    last = np.full(int(labels.ids.max(initial=0)) + 1, -1, np.int32)
-    stops = labels.boxes[:, 1]
-    last[labels.ids] = stops[:, 0] // piece[0] * across + stops[:, 1] // piece[1]
-    return last
-
-
-def _finished_with(corners: Corners, last: NDArray[np.int32], number: int) -> NDArray[np.int32]:
-    known = int(corners.label.max()) < len(last)
-    found = last[corners.label] if known else None
-    if found is None or found.min() < number:
-        raise RunError("The labels do not fit the table of objects: compute the run again with --restart")
-    return found
 
 
 def _batches(corners: Corners) -> Iterator[Corners]:

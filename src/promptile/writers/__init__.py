@@ -11,10 +11,14 @@ from pathlib import Path
 
 from promptile.errors import OutputError
 from promptile.grid import LPS, PIXELS, Grid
+from promptile.vectors.shaping import Shaping
 from promptile.writers.placing import staged
 from promptile.writers.protocol import Result
 
-__all__ = ["SUFFIXES", "Result", "check", "write"]
+__all__ = ["EXACT", "SUFFIXES", "Result", "Shaping", "check", "write"]
+
+EXACT = Shaping()
+"""Outlines as they are."""
 
 _VECTORS = (".gpkg", ".geojson", ".fgb", ".parquet", ".shp")
 _RASTERS = (".tif", ".tiff")
@@ -28,7 +32,7 @@ _ROOMS = {"vector": _VECTORS, "raster": _RASTERS, "volume": _VOLUMES, "zarrs": _
 _RUN = ".run.zarr"
 
 
-def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = False, shaping: Shaping = EXACT) -> Path:
     """Write a result; the suffix of `path` says how.
 
     Parameters
@@ -38,6 +42,8 @@ def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = Fal
         Ends with one of `SUFFIXES`.
     overwrite : bool
         Whether a file that exists there may be replaced.
+    shaping : Shaping
+        What is done to outlines; for vectors only.
 
     Returns
     -------
@@ -50,28 +56,34 @@ def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = Fal
         If `check` finds a reason against it, or the disk does.
     """
     path = Path(path).expanduser()
-    check(path, result.grid, overwrite)
-    writer = import_module(f"promptile.writers.{_room(path)}")
+    check(path, result.grid, overwrite, shaping)
+    room = _room(path)
+    writer = import_module(f"promptile.writers.{room}")
     try:
         with staged(path) as place:
-            writer.write(result, place)
+            writer.write(result, place, *((shaping,) if room == "vector" else ()))
     except writer.FAILURES as error:
         text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise OutputError(f"{path} cannot be written: {text}. Check space and permissions of {path.parent}") from error
     return path
 
 
-def check(path: str | os.PathLike[str], grid: Grid, overwrite: bool = False) -> None:
+def check(path: str | os.PathLike[str], grid: Grid, overwrite: bool = False, shaping: Shaping = EXACT) -> None:
     """Refuse what `write` could not do, before a long run begins.
 
     Raises
     ------
     OutputError
-        If the suffix is unknown or does not fit the grid, the folder is missing or read-only, or something is
-        there already.
+        If the suffix is unknown or does not fit the grid or the shaping, the folder is missing or read-only, or
+        something is there already.
     """
     path = Path(path).expanduser()
     _check_fit(path, _room(path), grid)
+    if _room(path) != "vector" and not shaping.plain:
+        raise OutputError(
+            f"{path.name} holds samples, and --simplify, --smooth, --min-area, --fill-holes and --regularize shape "
+            f"outlines: leave them out, or use {' '.join(_VECTORS)}"
+        )
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"Folder {folder} does not exist: create it with `mkdir -p {folder}`")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from promptile.grid import LPS, PIXELS
 from promptile.masks import ObjectMask
 from promptile.measures import measure_name
-from promptile.vectors.outlines import geometries
+from promptile.vectors.shapes import Shaper
+from promptile.vectors.shaping import Shaping
 from promptile.vectors.streams import Labels, stream
 from promptile.writers.protocol import Result
 
@@ -32,13 +33,15 @@ class Features:
     Parameters
     ----------
     result : Result
+    shaping : Shaping
+        What is done to outlines, and which objects are left out.
     short : mapping of str to str
         Other names for attributes.
     longest : float, optional
         Edges longer than this, in the world's units, get more vertices.
     """
 
-    def __init__(self, result: Result, short: dict[str, str], longest: float | None = None) -> None:
+    def __init__(self, result: Result, shaping: Shaping, short: dict[str, str], longest: float | None = None) -> None:
         self.space = None if result.grid.space in (LPS, PIXELS) else result.grid.space
         self.left_out = 0
         """How many objects had no samples; known once all batches were taken."""
@@ -46,7 +49,9 @@ class Features:
         """What went wrong in `batches`: the libraries that take them pass on no more than its text."""
         self._result = result
         self._objects = result.objects
-        self._types = _types(self._objects, measure_name(result.grid))
+        self._shaping = shaping
+        self._measure = measure_name(result.grid)
+        self._types = _types(self._objects, self._measure)
         self._longest = longest
         fields = [pa.field(short.get(name, name), kind) for name, kind in self._types.items()]
         self.schema = pa.schema([*fields, pa.field(GEOMETRY, pa.binary(), metadata=_WKB)])
@@ -75,28 +80,38 @@ class Features:
         """Rows of the table with their geometries, for objects that lie in label images."""
         ids = self._objects["id"].to_numpy(np.int64)
         boxes = np.array([*self._objects["bbox"]], np.int64).reshape(len(ids), 2, 2)
-        shown = 0
+        sizes = self._sizes(self._objects)
+        self.left_out = int(np.count_nonzero(self._shaping.keeps(sizes)))
         for layer in range(self._result.layers):
             read = partial(self._result.read_labels, layer=layer)
-            for numbers, shapes in stream(Labels(read, self._result.grid, ids, boxes)):
-                shown += len(numbers)
+            labels = Labels(read, self._result.grid, ids, boxes, sizes)
+            for numbers, shapes in stream(labels, self._shaping):
+                self.left_out -= len(numbers)
                 yield self._objects.iloc[np.searchsorted(ids, numbers)], shapes
-        self.left_out = len(ids) - shown
 
     def _from_masks(self) -> Iterator[tuple[pd.DataFrame, NDArray[np.object_]]]:
         """Rows of the table with their geometries, for objects that have masks of their own."""
+        objects = self._objects[self._shaping.keeps(self._sizes(self._objects))]
+        shaper = Shaper(self._result.grid, self._shaping)
         masks: list[ObjectMask] = []
         begin, blocks = 0, 0
-        for end, number in enumerate(self._objects["id"], 1):
+        for end, number in enumerate(objects["id"], 1):
             masks.append(self._result.mask(int(number)))
             blocks += len(masks[-1].bits)
-            if len(masks) < _BATCH_OBJECTS and blocks < _BATCH_BLOCKS and end < len(self._objects):
+            if len(masks) < _BATCH_OBJECTS and blocks < _BATCH_BLOCKS and end < len(objects):
                 continue
             shown = np.array([mask.count > 0 for mask in masks])
             self.left_out += int(np.count_nonzero(~shown))
-            shapes = geometries((mask for mask in masks if mask.count), self._result.grid)
-            yield self._objects.iloc[begin:end][shown], shapes
+            rows = objects.iloc[begin:end][shown]
+            yield rows, shaper.of_masks([mask for mask in masks if mask.count], self._sizes(rows))
             masks, begin, blocks = [], end, 0
+
+    def _sizes(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        """The measure of each row; NaN where there is none."""
+        if self._measure not in rows:
+            return np.full(len(rows), np.nan)
+        sizes: NDArray[np.float64] = rows[self._measure].to_numpy(np.float64)
+        return sizes
 
 
 def _types(objects: pd.DataFrame, measure: str) -> dict[str, pa.DataType]:

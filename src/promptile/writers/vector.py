@@ -15,6 +15,7 @@ from pyarrow import parquet
 from pyproj import CRS
 
 from promptile.grid import Grid
+from promptile.vectors.shaping import Shaping
 from promptile.writers.features import GEOMETRY, Features
 from promptile.writers.origin import as_text
 from promptile.writers.protocol import Result
@@ -38,15 +39,15 @@ _EXACT = 0.01
 logger = logging.getLogger("promptile")
 
 
-def write(result: Result, path: Path) -> None:
-    """Write one MultiPolygon per object; objects without samples are left out.
+def write(result: Result, path: Path, shaping: Shaping) -> None:
+    """Write one MultiPolygon per object; objects without samples are left out, and those that `shaping` leaves out.
 
     GeoJSON is in WGS 84 with as many decimals as the samples need, after RFC 7946; the other formats keep the
     image's coordinate system. Without one, coordinates are the grid's world: ``(x, y)`` of samples, y down.
     """
     suffix = path.suffix.lower()
     longest = _longest_edge(result.grid) if suffix == ".geojson" else None
-    features = Features(result, _SHORT if suffix == ".shp" else {}, longest)
+    features = Features(result, shaping, _SHORT if suffix == ".shp" else {}, longest)
     origin = as_text(result.origin)
     try:
         if suffix == ".parquet":
