@@ -134,7 +134,11 @@ def stitch(
     out = np.zeros((layers, *shape), np.uint32)
     painted = []
     for block in blocks or [Window.of(shape)]:
-        near = [Seen(tile, tile.outer, answers[tile].labels, joined.roles[tile.index]) for tile in order]
+        near = [
+            Seen(tile, tile.outer, answers[tile].labels, joined.roles[tile.index])
+            for tile in order
+            if not (tile.outer & block).empty
+        ]
         painted.append(paint(block, near, layers, shape))
         out[(slice(None), *block.slices)] = painted[-1].labels
     return out, joined, painted

@@ -11,10 +11,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from promptile.grid import Tile, Window
-from promptile.stitching.numbering import PAINTS_ALL, PAINTS_NOTHING, Roles
+from promptile.stitching.numbering import PAINTS_ALL, PAINTS_CORE, PAINTS_NOTHING, Roles
 from promptile.stitching.summary import solid
 
 _UNCLAIMED = np.iinfo(np.uint32).max
+_BEYOND = np.uint32(1 << 30)
+_FILL = np.uint32(1 << 31)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,20 +61,20 @@ def paint(block: Window, seen: Iterable[Seen], layers: int, shape: tuple[int, ..
     shape : tuple of int
         Of the whole level.
     """
+    views = list(seen)
     labels = np.zeros((layers, *solid(block.shape, 1)), np.uint32)
     claims = np.full(labels.shape, _UNCLAIMED, np.uint32)
-    for each in seen:
-        common = block & each.window
-        if common.empty:
-            continue
-        here, there = _cut(common.within(block)), _cut(common.within(each.window))
-        core = (each.tile.core & common).within(common)
-        ground = np.array([solid(core.start, 0), solid(core.stop, 1)])
-        view = each.labels.reshape(layers, *solid(each.window.shape, 1))
-        roles = each.roles
-        for layer in range(layers):
-            own = view[layer][there]
-            _claim(own, roles.ids, roles.ranks, roles.reach, ground, labels[layer][here], claims[layer][here])
+    empty = np.zeros(labels.shape, np.bool_)
+    for each in views:
+        own = each.labels.reshape(layers, *solid(each.window.shape, 1))
+        for owner in views:
+            ground = block & each.window & owner.tile.core
+            if not ground.empty:
+                here = (slice(None), *_cut(ground.within(block)))
+                there = (slice(None), *_cut(ground.within(each.window)))
+                strengths = _strengths(each.roles, None if owner is each else owner.roles)
+                _claim(own[there], each.roles.ids, strengths, labels[here], claims[here], empty[here])
+    labels[(claims >= _FILL) & empty] = 0
     return counted(labels.reshape(layers, *block.shape), block, shape)
 
 
@@ -98,31 +100,35 @@ def _count(labels: NDArray[np.uint32], block: Window, shape: tuple[int, ...]) ->
     return ids.astype(np.uint32), counts, boxes, firsts
 
 
+def _strengths(roles: Roles, owner: Roles | None) -> NDArray[np.uint32]:
+    """What a tile's claims are worth on its own core, or on an `owner`'s."""
+    strengths = np.full(len(roles.ids), _UNCLAIMED, np.uint32)
+    reach, ranks = roles.reach, roles.ranks
+    strengths[reach == PAINTS_ALL] = ranks[reach == PAINTS_ALL]
+    cut = np.flatnonzero(reach == PAINTS_CORE)
+    if owner is None:
+        strengths[cut] = ranks[cut]
+        silent = (reach == PAINTS_NOTHING) & (roles.ids > 0)
+        strengths[silent] = ranks[silent] + _FILL
+    elif len(cut):
+        alone = cut[~np.isin(roles.ids[cut], owner.ids)]
+        strengths[alone] = ranks[alone] + _BEYOND
+    return strengths
+
+
 @njit(cache=True, nogil=True)
-def _claim(own: Any, ids: Any, ranks: Any, reach: Any, ground: Any, labels: Any, claims: Any) -> None:
-    """Paint what one tile may paint wherever nobody has a stronger claim."""
-    nz, ny, nx = own.shape
-    for z in range(nz):
-        for y in range(ny):
-            inside = ground[0, 0] <= z < ground[1, 0] and ground[0, 1] <= y < ground[1, 1]
-            left, right = (ground[0, 2], ground[1, 2]) if inside else (0, 0)
-            before, rank, start, stop = 0, _UNCLAIMED, 0, 0
-            for x in range(nx):
-                local = own[z, y, x]
-                if local == 0:
-                    continue
-                if local != before:
-                    before = local
-                    rank = ranks[local]
-                    if reach[local] == PAINTS_NOTHING:
-                        start, stop = 0, 0
-                    elif reach[local] == PAINTS_ALL:
-                        start, stop = 0, nx
-                    else:
-                        start, stop = left, right
-                if start <= x < stop and rank < claims[z, y, x]:
-                    claims[z, y, x] = rank
-                    labels[z, y, x] = ids[local]
+def _claim(own: Any, ids: Any, strengths: Any, labels: Any, claims: Any, empty: Any) -> None:
+    """Paint what one tile sees wherever nobody has a stronger claim."""
+    nl, nz, ny, nx = own.shape
+    for row in range(nl * nz * ny):
+        k, z, y = row // ny // nz, row // ny % nz, row % ny
+        for x in range(nx):
+            local = own[k, z, y, x]
+            if local == 0:
+                empty[k, z, y, x] = True
+            elif strengths[local] < claims[k, z, y, x]:
+                claims[k, z, y, x] = strengths[local]
+                labels[k, z, y, x] = ids[local]
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,333 @@
+"""Stitching against a known truth: what is split, fused, twice or lost, and what it costs.
+
+    python benchmarks/stitching.py            # the table of docs/stitching.md
+    python benchmarks/stitching.py --length 2048 --seeds 1
+
+The truth is a function of the position, so that any window of any scene can be made on its own. Models answer with
+the truth of a tile's outer window: exactly, or with the errors that models make.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from promptile.grid import Tile, Window, tiles
+from promptile.stitching import Seen, TileAnswer, face_pairs, join, match, paint, summarise
+from promptile.stitching.pieces import find_pieces, find_runs
+
+SIZES = {"20–60": 40.0, "60–200": 130.0, "200–700": 450.0}
+"""Diameters of the objects in pixels, and the distance of their centres that gives them."""
+
+BAND = 1 << 31
+"""Ids from here on are bands that cross the scene."""
+
+
+# ----------------------------------------------------------------------------------------------------- truth
+def truth(window: Window, pitch: float) -> NDArray[np.uint32]:
+    """Blobs that touch, and bands across the scene that cut them; ids mean nothing but identity."""
+    out = np.zeros(window.shape, np.uint32)
+    _truth(window.start[0], window.start[1], pitch, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _hash(y: int, x: int, k: int) -> float:
+    """Pseudo-random, 0 to 1."""
+    h = np.uint64(y * 73856093) ^ np.uint64(x * 19349663) ^ np.uint64(k * 83492791)
+    h = (h ^ (h >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    h = (h ^ (h >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return float((h ^ (h >> np.uint64(33))) >> np.uint64(11)) / float(1 << 53)
+
+
+@njit(cache=True, nogil=True)
+def _truth(top: int, left: int, pitch: float, out: NDArray[np.uint32]) -> None:
+    spacing, wave = 613.0, 0.08 * pitch
+    for j in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            y, x = float(top + j), float(left + i)
+            height = y + 0.31 * x + 40 * math.sin(x / 331) + 1e5
+            side = int(height // spacing)
+            if height % spacing < 5 + 25 * _hash(side, 0, 3):
+                out[j, i] = BAND + side
+                continue
+            v = 0.8 * y - 0.6 * x + 4e4 + wave * math.sin(x / (0.4 * pitch) + y / (0.9 * pitch))
+            u = 0.6 * y + 0.8 * x + wave * math.sin(y / (0.43 * pitch) - x / (0.8 * pitch))
+            row, column = int(v // pitch), int(u // pitch)
+            best, owner = 1e18, 0
+            for r in range(row - 1, row + 2):
+                for c in range(column - 1, column + 2):
+                    dy = v - (r + 0.5 + 0.6 * (_hash(r, c, 0) - 0.5)) * pitch
+                    dx = u - (c + 0.5 + 0.6 * (_hash(r, c, 1) - 0.5)) * pitch
+                    distance = dy * dy + dx * dx
+                    if distance < best:
+                        best = distance
+                        radius = (0.4 + 0.5 * _hash(r, c, 2)) * pitch
+                        owner = ((r + 2) * 8192 + c + 2) * 8 + side % 8 + 1 if distance < radius * radius else 0
+            out[j, i] = owner
+
+
+# ---------------------------------------------------------------------------------------------------- models
+@dataclass(frozen=True)
+class Erring:
+    """A model that makes the errors which models make; each tile errs on its own."""
+
+    seed: int
+    jitter: float = 2.0
+    """Largest shift of a border, in pixels."""
+    cut_jitter: float = 6.0
+    """The same at a cut border; it fades over `reach`."""
+    reach: int = 32
+    missed: float = 0.01
+    cut_missed: float = 0.5
+    fused: float = 0.01
+    """Of the pairs that touch."""
+
+    def __call__(self, view: NDArray[np.uint32], tile: Tile, shape: tuple[int, ...]) -> TileAnswer:
+        rng = np.random.default_rng([self.seed, *tile.outer.start])
+        cut = np.array([[a > 0, b < n] for a, b, n in zip(tile.outer.start, tile.outer.stop, shape, strict=True)])
+        ids, labels = dense(view)
+        runs = find_runs(labels[None])
+        new = np.arange(len(ids) + 1)
+        for a, b in find_pieces(runs).touching:
+            if rng.random() < self.fused:
+                new[new == new[b]] = new[a]
+        rims = [(labels[0], cut[0, 0]), (labels[-1], cut[0, 1]), (labels[:, 0], cut[1, 0]), (labels[:, -1], cut[1, 1])]
+        reaching = np.unique(np.concatenate([new[rim] for rim, is_cut in rims if is_cut] or [np.zeros(0, int)]))
+        chance = np.full(len(new), self.missed)
+        chance[reaching] = self.cut_missed
+        new[(rng.random(len(new)) < chance)[new]] = 0
+        coarse = rng.uniform(-1, 1, (2, *(n // 8 + 3 for n in view.shape)))
+        moved = np.zeros_like(labels)
+        _shift(new[labels], coarse, cut, self.jitter, self.cut_jitter, self.reach, moved)
+        return answer(moved, rng)
+
+
+def perfect(view: NDArray[np.uint32], tile: Tile, shape: tuple[int, ...]) -> TileAnswer:
+    return answer(view, np.random.default_rng(tile.outer.start))
+
+
+def dense(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
+    """Ids, and the labels as 1 + position among the ids."""
+    ids, inverse = np.unique(labels, return_inverse=True)
+    inverse = inverse.reshape(labels.shape)
+    return (ids[1:], inverse) if ids[0] == 0 else (ids, inverse + 1)
+
+
+def answer(labels: NDArray[np.integer], rng: np.random.Generator) -> TileAnswer:
+    ids, labels = dense(labels)
+    n = len(ids)
+    order = np.append(0, rng.permutation(n) + 1).astype(np.uint16 if n < 65535 else np.uint32)
+    return TileAnswer(order[labels][None], rng.random(n, np.float32), np.zeros(n, np.int32))
+
+
+@njit(cache=True, nogil=True)
+def _shift(labels, coarse, cut, jitter, cut_jitter, reach, out):
+    """Read each pixel up to `jitter` pixels away, by a field that is smooth over 8 pixels."""
+    ny, nx = labels.shape
+    for y in range(ny):
+        for x in range(nx):
+            near = reach
+            near = min(near, y) if cut[0, 0] else near
+            near = min(near, ny - 1 - y) if cut[0, 1] else near
+            near = min(near, x) if cut[1, 0] else near
+            near = min(near, nx - 1 - x) if cut[1, 1] else near
+            size = jitter + (cut_jitter - jitter) * (1 - near / reach)
+            j, i, b, a = y // 8, x // 8, (y % 8) / 8, (x % 8) / 8
+            at = np.zeros(2)
+            for k in range(2):
+                upper = coarse[k, j, i] * (1 - a) + coarse[k, j, i + 1] * a
+                lower = coarse[k, j + 1, i] * (1 - a) + coarse[k, j + 1, i + 1] * a
+                at[k] = size * (upper * (1 - b) + lower * b)
+            v, u = int(round(y + at[0])), int(round(x + at[1]))
+            out[y, x] = labels[min(max(v, 0), ny - 1), min(max(u, 0), nx - 1)]
+
+
+# --------------------------------------------------------------------------------------------------- stitchers
+def ask(model, scene: NDArray[np.uint32], core: int, halo: int) -> dict[Tile, TileAnswer]:
+    size = core + 2 * halo
+    return {
+        tile: model(scene[tile.outer.slices], tile, scene.shape) for tile in tiles(scene.shape, size, 2 * halo)
+    }
+
+
+def stitched(answers: Mapping[Tile, TileAnswer], shape: tuple[int, ...]) -> NDArray[np.uint32]:
+    """What the package does."""
+    objects = {tile: summarise(found, tile, shape) for tile, found in answers.items()}
+    at = {tile.index: tile for tile in answers}
+    edges = {}
+    for pair in face_pairs(tuple(np.max(list(at), axis=0) + 1)):
+        a, b = (at[index] for index in pair)
+        box = a.outer & b.outer
+        cuts = [answers[tile].labels[(slice(None), *box.within(tile.outer).slices)] for tile in (a, b)]
+        edges[pair] = match(*cuts)
+    joined = join(objects, edges)
+    out = np.zeros(shape, np.uint32)
+    for tile in answers:
+        near = (
+            Seen(other, other.outer, answers[other].labels, joined.roles[other.index])
+            for other in answers
+            if not (other.outer & tile.core).empty
+        )
+        out[tile.core.slices] = paint(tile.core, near, 1, shape).labels[0]
+    return out
+
+
+def unmerged(answers: Mapping[Tile, TileAnswer], shape: tuple[int, ...]) -> NDArray[np.uint32]:
+    """Each tile's core with ids of its own."""
+    out, used = np.zeros(shape, np.uint32), 0
+    for tile, found in answers.items():
+        own = found.labels[0][tile.core.within(tile.outer).slices]
+        out[tile.core.slices] = np.where(own > 0, own + np.uint32(used), 0)
+        used += len(found.scores)
+    return out
+
+
+def touching(answers: Mapping[Tile, TileAnswer], shape: tuple[int, ...]) -> NDArray[np.uint32]:
+    """Cores, and all labels that touch across a core border are one object."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    out = unmerged(answers, shape)
+    pairs = [np.empty((0, 2), np.int64)]
+    for tile in answers:
+        for axis, first in enumerate(tile.core.start):
+            if first > 0:
+                here, there = list(tile.core.slices), list(tile.core.slices)
+                here[axis], there[axis] = slice(first, first + 1), slice(first - 1, first)
+                both = np.stack([out[tuple(here)].ravel(), out[tuple(there)].ravel()], axis=1)
+                pairs.append(both[(both > 0).all(axis=1)])
+    joined = np.concatenate(pairs)
+    n = int(out.max()) + 1
+    graph = coo_array((np.ones(len(joined), bool), (joined[:, 0], joined[:, 1])), shape=(n, n))
+    groups = connected_components(graph, directed=False)[1].astype(np.uint32) + 1
+    return np.where(out > 0, groups[out], 0).astype(np.uint32)
+
+
+# ----------------------------------------------------------------------------------------------------- figures
+@dataclass(frozen=True)
+class Figures:
+    split: int
+    fused: int
+    twice: int
+    lost: int
+    f1_50: float
+    f1_75: float
+    changed: float
+    """Share of pixels whose object is not the truth's."""
+    crossing: float
+    """Mean IoU of the truth's objects that cross a core border."""
+    seam: float
+    """Label changes along core borders, as often as elsewhere: 1."""
+
+
+def compare(got: NDArray[np.uint32], scene: NDArray[np.uint32], cores: list[Window]) -> Figures:
+    """Count what went wrong.
+
+    A result object *stands for* the truth's object that it shares most pixels with, where that is half of it.
+    split: truth's objects of which two or more result objects that stand for it hold 10 % each; twice: further result
+    objects that stand for an object; fused: result objects that hold most of two or more of the truth's objects;
+    lost: truth's objects that none stands for.
+    """
+    (true_ids, t), (got_ids, g) = dense(scene), dense(got)
+    n, m = len(true_ids), len(got_ids)
+    keys, shared = np.unique(t.astype(np.int64) * (m + 1) + g, return_counts=True)
+    i, j = np.divmod(keys, m + 1)
+    size_t, size_g = np.bincount(t.ravel(), minlength=n + 1), np.bincount(g.ravel(), minlength=m + 1)
+    both = (i > 0) & (j > 0)
+    i, j, shared = i[both], j[both], shared[both]
+    iou = shared / (size_t[i] + size_g[j] - shared)
+    stands = 2 * shared > size_g[j]
+    parts = np.bincount(i[stands & (10 * shared >= size_t[i])], minlength=n + 1)
+    stand_ins = np.bincount(i[stands], minlength=n + 1)
+    holds = np.bincount(j[2 * shared > size_t[i]], minlength=m + 1)
+    best = np.zeros(n + 1)
+    np.maximum.at(best, i, iou)
+    partner = np.zeros(n + 1, np.int64)
+    partner[i[iou > 0.5]] = j[iou > 0.5]
+    changed = np.mean(partner[t] != g)
+    borders = [np.zeros(k, bool) for k in scene.shape]
+    for core in cores:
+        for axis, start in enumerate(core.start):
+            borders[axis][start] = start > 0
+    return Figures(
+        split=int((parts > 1).sum()),
+        fused=int((holds > 1).sum()),
+        twice=int(np.maximum(stand_ins - np.maximum(parts, 1), 0).sum()),
+        lost=int((stand_ins[1:] == 0).sum()),
+        f1_50=2 * int((iou > 0.5).sum()) / (n + m),
+        f1_75=2 * int((iou > 0.75).sum()) / (n + m),
+        changed=float(changed),
+        crossing=float(best[_crossing(t, borders)].mean()),
+        seam=_seam(got, borders),
+    )
+
+
+def _crossing(t: NDArray[np.int64], borders: list[NDArray[np.bool_]]) -> NDArray[np.int64]:
+    rows, columns = (np.flatnonzero(border) for border in borders)
+    across = [t[r][t[r] == t[r - 1]] for r in rows] + [t[:, c][t[:, c] == t[:, c - 1]] for c in columns]
+    found = np.unique(np.concatenate(across))
+    return found[found > 0]
+
+
+def _seam(got: NDArray[np.uint32], borders: list[NDArray[np.bool_]]) -> float:
+    along, elsewhere = [], []
+    for axis, border in enumerate(borders):
+        changes = np.moveaxis(np.diff(got.astype(np.int64), axis=axis) != 0, axis, 0).mean(axis=1)
+        along.append(changes[border[1:]])
+        elsewhere.append(changes[~border[1:]])
+    return float(np.concatenate(along).mean() / np.concatenate(elsewhere).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--length", type=int, default=4096)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES))
+    parser.add_argument("--cores", nargs="*", type=int, default=[512, 896])
+    parser.add_argument("--halo", type=int, default=64)
+    options = parser.parse_args()
+    whole = Window.of((options.length,) * 2)
+    for name in options.sizes:
+        scene = truth(whole, SIZES[name])
+        for line in lines(scene, options.cores, options.halo, options.seeds):
+            print(f"| {name} {line}", flush=True)
+
+
+def lines(scene: NDArray[np.uint32], cores: list[int], halo: int, seeds: int) -> Iterator[str]:
+    shape = scene.shape
+    for core in cores:
+        grounds = [tile.core for tile in tiles(shape, core + 2 * halo, 2 * halo)]
+        yield row("perfect", core, [compare(stitched(ask(perfect, scene, core, halo), shape), scene, grounds)])
+        found: dict[str, list[Figures]] = {}
+        for seed in range(seeds):
+            one = Tile((0, 0), Window.of(shape), Window.of(shape))
+            untiled = Erring(seed)(scene, one, shape).labels[0]
+            answers = ask(Erring(seed), scene, core, halo)
+            found.setdefault("untiled", []).append(compare(untiled, scene, grounds))
+            for stitcher in (unmerged, touching, stitched):
+                started = time.perf_counter()
+                got = stitcher(answers, shape)
+                seconds = time.perf_counter() - started
+                found.setdefault(stitcher.__name__, []).append(compare(got, scene, grounds))
+                print(f"{stitcher.__name__}: {seconds:.2f} s") if seed == 0 else None
+        for name, figures in found.items():
+            yield row(name, core, figures)
+
+
+def row(name: str, core: int, figures: list[Figures]) -> str:
+    mean = {key: float(np.mean([getattr(each, key) for each in figures])) for key in Figures.__dataclass_fields__}
+    counts = " | ".join(f"{mean[key]:.0f}" for key in ("split", "fused", "twice", "lost"))
+    rates = " | ".join(f"{mean[key]:.4f}" for key in ("f1_50", "f1_75", "crossing", "changed"))
+    return f"| {core} | {name} | {counts} | {rates} | {mean['seam']:.2f} |"
+
+
+if __name__ == "__main__":
+    main()
