@@ -19,7 +19,7 @@ OUTLINE_WEIGHT = 23.0
 PLENTY = 110.0
 """Samples along a side from which on the image is fully believed; smaller boxes trust the library more."""
 CLEAR = 0.1
-"""Contrast of colours from which on the image alone draws the outline."""
+"""Contrast of colours from which on the image alone draws the outline, unless one shape stands out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,12 @@ class Posterior:
     """How far the image is believed, 0 to 1: its part in the evidence."""
 
     def temper(self, features: Features, inside: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A mask ``(SIDE, SIDE)`` drawn nearer to the shapes the less the image can tell: few samples, one colour."""
-        doubt = (1 - self.belief) ** 2 * np.exp(-((contrast(features, self.inside) / CLEAR) ** 2))
+        """A mask ``(SIDE, SIDE)`` drawn nearer to the shapes if the image can tell little and one shape stands out.
+
+        The image can tell little where it has few samples, and still less where they are of one colour.
+        """
+        unclear = (1 - self.belief) * np.exp(-((contrast(features, self.inside) / CLEAR) ** 2))
+        doubt = (1 - self.belief) * max(unclear, float(self.weights.max()) ** 2)
         return inside + np.float32(doubt) * (self.inside * features.known - inside)
 
     def agreement(self, inside: NDArray[np.float32]) -> float:

@@ -27,7 +27,7 @@ CORNERS = (0.15, 0.35, 0.55, 0.75, 0.9, 1.0)
 RIGHT_SPREAD = 0.13
 """Spread of the cosine of a parallelogram's angle: what people build and plough is right-angled."""
 
-ROUND, ROUND_SPREAD = 3.0, 0.05
+ROUND, ROUND_SPREAD = 4.0, 0.05
 """Log weight that a disc gains in a box as high as wide, and the log of the ratio at which little of it is left:
 whatever is round has such a box, of other things only a few have."""
 
