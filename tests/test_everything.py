@@ -60,7 +60,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
 
 
-def run_on(truth: np.ndarray | Path, path: Path | None = None, **options: object) -> TiledRun:
+def run_on(truth: np.ndarray | Path, path: Path | str | None = None, **options: object) -> TiledRun:
     ndim = truth.ndim if isinstance(truth, np.ndarray) else 2
     options = {"everything": True, "model": Pieces(ndim), "tiling": Tiling(32, 8), **options}
     return segment(truth, out=path, window=(0.0, 9.0), **options)  # type: ignore[arg-type, return-value]
@@ -340,3 +340,16 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
             for k, v in files_of(whole.path).items()  # type: ignore[arg-type]
             if k.startswith(part)
         }
+
+
+def test_a_run_behind_a_url() -> None:
+    truth = blobs((70, 60), 6)
+    url = "memory://shared/place/a.run.zarr"
+    run_on(truth, url)
+    run = Run.open(url)
+    assert run.name == "a.run.zarr"
+    assert (run.labels[...] == truth).all()
+    assert len(run.objects) == truth.max()
+    assert (run_on(truth, url).labels[...] == truth).all()
+    with pytest.raises(RunError, match="tiling"):
+        run_on(truth, url, tiling=Tiling(32, 4))

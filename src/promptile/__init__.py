@@ -18,17 +18,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from promptile.engine.everything import Everything
     from promptile.engine.lattice import Tiling
     from promptile.errors import PromptileError
     from promptile.grid import Grid, Window
     from promptile.prompts import Prompt, Prompts
+    from promptile.prompts.area import Area
     from promptile.rendering import Rendering
     from promptile.run import Run
     from promptile.segmentation import segment
     from promptile.session import Session
     from promptile.sources import open_source as open
+    from promptile.vectors import Shaping
 
 _HOMES = {
+    "Area": "promptile.prompts.area",
+    "Everything": "promptile.engine.everything",
     "Grid": "promptile.grid",
     "Prompt": "promptile.prompts",
     "PromptileError": "promptile.errors",
@@ -36,6 +41,7 @@ _HOMES = {
     "Rendering": "promptile.rendering",
     "Run": "promptile.run",
     "Session": "promptile.session",
+    "Shaping": "promptile.vectors",
     "Tiling": "promptile.engine.lattice",
     "Window": "promptile.grid",
     "open": "promptile.sources",
@@ -43,6 +49,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Area",
+    "Everything",
     "Grid",
     "Prompt",
     "PromptileError",
@@ -50,6 +58,7 @@ __all__ = [
     "Rendering",
     "Run",
     "Session",
+    "Shaping",
     "Tiling",
     "Window",
     "__version__",

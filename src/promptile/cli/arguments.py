@@ -85,7 +85,7 @@ def _add_everything(parser: Any) -> None:
     parser.add_argument("--levels", metavar="0,2,4|auto", help="resolutions to look at (default: 0)")
     parser.add_argument("--aoi", metavar="F", help="polygons or boxes: only here, in any coordinate system")
     parser.add_argument("--min-region", type=int, default=0, metavar="N", help="leave out objects below N samples")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that answer tiles")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that answer tiles")
     parser.add_argument("--scheduler", metavar="tcp://...|local", help="a dask cluster that answers tiles")
     parser.add_argument("--points-per-side", type=int, metavar="N", help="ask N × N points per 1024 × 1024 samples")
     parser.add_argument("--points-per-batch", type=int, metavar="N", help="points asked at a time")

@@ -5,26 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from promptile.cli.statuses import FAILED, OK
+from promptile.cli.outputs import check_outs, report, run_beside, write_outs
+from promptile.cli.statuses import OK
 from promptile.cli.talk import print_facts, show_progress
+from promptile.cli.wishes import channels_of, everything_of, level_of, prompts_of
 from promptile.errors import PromptileError, RunError, UsageError
 
 if TYPE_CHECKING:
-    from promptile.engine.everything import Everything
-    from promptile.grid import Grid
-    from promptile.prompts import Prompts
-    from promptile.prompts.marks import Kind
     from promptile.run import Run
     from promptile.sources import Source
-
-_GRID = ("points_per_side", "points_per_batch", "pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
-"""Options of the grid of points, by the names of its parameters."""
-
-_FOR_EVERYTHING = ("keep", "levels", "aoi", "min_region", "scheduler", *_GRID)
 
 
 def segment_image(options: argparse.Namespace) -> int:
@@ -37,105 +29,27 @@ def segment_image(options: argparse.Namespace) -> int:
     source = _open(options)
     said = {kind: getattr(options, kind) for kind in ("points", "boxes", "prompts", "aoi")}
     used = {"image": options.image, "run": options.run, **{f"file of --{kind}": name for kind, name in said.items()}}
-    _check_outs(options, source.grid, {what: name for what, name in used.items() if name is not None})
-    prompts = None if options.everything else _prompts(options, source.grid)
+    check_outs(options, source.grid, {what: name for what, name in used.items() if name is not None})
+    prompts = None if options.everything else prompts_of(options, source.grid)
     with show_progress(options) as progress:
         run = segment(
             source,
             prompts,
-            everything=_everything(options, source.grid),
+            everything=everything_of(options, source.grid),
             model=options.model,
-            out=options.run or _run_beside(options.out[0]),
+            out=options.run or run_beside(options.out[0]),
             tiling=Tiling(options.tile, options.overlap),
-            level=_level(options.level),
-            channels=_channels(options.channels),
+            level=level_of(options.level),
+            channels=channels_of(options.channels),
             window=options.window,
             skip_outside=options.skip_outside,
             restart=options.restart,
-            workers=options.workers,
+            workers=options.workers or 1,
             scheduler=options.scheduler,
             progress=progress,
         )
-        for path in options.out:
-            progress(f"writing {Path(path).name}", 0, 1)
-            run.write(path, overwrite=options.overwrite)
-    return _report(options, run, options.out)
-
-
-def _prompts(options: argparse.Namespace, grid: Grid) -> Prompts:
-    from promptile.prompts.reading import read_prompts
-
-    if unused := [name for name in _FOR_EVERYTHING if getattr(options, name)]:
-        raise UsageError(
-            f"--{unused[0].replace('_', '-')} means nothing for prompts: leave it out, or use --everything"
-        )
-    kind: Kind = "prompts" if options.prompts is not None else "boxes" if options.boxes is not None else "points"
-    return read_prompts(getattr(options, kind), grid, kind=kind)
-
-
-def _everything(options: argparse.Namespace, grid: Grid) -> Everything | bool:
-    from promptile.engine.everything import Everything
-    from promptile.engine.propose import GridParameters
-    from promptile.prompts.area import Area
-
-    if not options.everything:
-        return False
-    said = {name: getattr(options, name) for name in _GRID if getattr(options, name) is not None}
-    return Everything(
-        keep=options.keep or "best",
-        levels=_levels(options.levels or "0"),
-        area=None if options.aoi is None else Area.read(options.aoi, grid),
-        min_region=options.min_region,
-        grid=GridParameters(**said) if said else None,
-    )
-
-
-def _levels(text: str) -> list[int] | Literal["auto"]:
-    if text == "auto":
-        return "auto"
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise UsageError(f"--levels {text} is no list of levels: use auto, or numbers from 0 as in --levels 0,2,4")
-    return [int(part) for part in parts]
-
-
-def _check_outs(options: argparse.Namespace, grid: Grid, used: Mapping[str, str | Path]) -> None:
-    """Refuse what cannot be written, and what would replace one of the things used, even with --overwrite."""
-    from promptile import writers
-
-    places: set[Path] = set()
-    for out in options.out:
-        path = Path(out).expanduser()
-        for what, other in used.items():
-            if _same(path, Path(other).expanduser()):
-                raise UsageError(f"--out {out} is the {what} itself: choose another name")
-        if path.resolve() in places:
-            raise UsageError(f"--out {out} is given twice: leave one out")
-        places.add(path.resolve())
-        writers.check(path, grid, overwrite=options.overwrite)
-
-
-def _same(path: Path, other: Path) -> bool:
-    return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
-
-
-def _report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> int:
-    from promptile.report import describe_run
-
-    facts = describe_run(run) | {"written": list(written)}
-    if options.json:
-        print(json.dumps(facts))
-    else:
-        open_ = f", {facts['open_edge']} with an open edge" if facts["open_edge"] else ""
-        print(f"{facts['objects']} object{'s' * (facts['objects'] != 1)}{open_}")
-        for path in [*written, run.path]:
-            print(f"  {path}")
-    for failure in run.failed:
-        print(f"promptile: {failure} failed: {failure.error}", file=sys.stderr)
-    if run.failed:
-        what = f"{len(run.failed)} {run.failed[0].kind}s"
-        print(f"promptile: {what} failed; the same command tries them again", file=sys.stderr)
-    return FAILED if run.failed else OK
+        write_outs(options, run, progress)
+    return report(options, run, options.out)
 
 
 def export_run(options: argparse.Namespace) -> int:
@@ -147,13 +61,12 @@ def export_run(options: argparse.Namespace) -> int:
         raise RunError(f"{run.path} still waits for {run.waiting}: give its command again")
     if not run.finished:
         raise RunError(f"{run.path} was stopped before its labels were painted: give its command again")
-    _check_outs(options, run.grid, {"run": run.path})
+    check_outs(options, run.grid, {"run": run.path})
     for path in options.out:
         if _is_image_of(run, path):
             raise UsageError(f"--out {path} is the image of the run: choose another name")
-    for path in options.out:
-        run.write(path, overwrite=options.overwrite)
-    return _report(options, run, options.out)
+    write_outs(options, run)
+    return report(options, run, options.out)
 
 
 def _is_image_of(run: Run, path: str) -> bool:
@@ -206,9 +119,9 @@ def show_info(options: argparse.Namespace) -> int:
     from promptile.run import Run
 
     path = Path(options.path)
-    is_run = (path / "prompts.json").is_file() or (path / "commits").is_dir()
+    is_run = "://" in options.path or (path / "prompts.json").is_file() or (path / "commits").is_dir()
     options.image = options.path
-    facts = describe_run(Run.open(path)) if is_run else describe_image(_open(options))
+    facts = describe_run(Run.open(options.path)) if is_run else describe_image(_open(options))
     print_facts(facts, options)
     return OK
 
@@ -250,29 +163,3 @@ def _open(options: argparse.Namespace) -> Source:
     from promptile.sources import open_source
 
     return open_source(options.image, time=options.time, series=options.series)
-
-
-def _run_beside(path: str) -> Path:
-    from promptile.run import SUFFIX
-    from promptile.writers import SUFFIXES
-
-    target = Path(path)
-    suffix = max((s for s in SUFFIXES if target.name.lower().endswith(s)), key=len)
-    return target.with_name(target.name[: -len(suffix)] + SUFFIX)
-
-
-def _level(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdecimal():
-        raise UsageError(f"--level {text} is no level: use auto, or a whole number from 0")
-    return int(text)
-
-
-def _channels(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() for part in parts):
-        raise UsageError(f"--channels {text} is no list of channels: use numbers from 1, as in --channels 4,3,2")
-    return [int(part) - 1 for part in parts]

@@ -37,6 +37,7 @@ from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
 from promptile.run.differences import differences, prompt_difference
 from promptile.run.record import Failure
+from promptile.vectors import Shaping
 
 FORMAT = 2
 SUFFIX = ".run.zarr"
@@ -255,9 +256,9 @@ class Run(ABC):
     def mask(self, object_id: int) -> ObjectMask:
         """The object's own mask, also where another one covers it in the labels."""
 
-    def write(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the result; the suffix says how (`promptile.writers`)."""
-        return writers.write(self, path, overwrite=overwrite)
+    def write(self, path: str | os.PathLike[str], *, overwrite: bool = False, shaping: Shaping = writers.EXACT) -> Path:
+        """Write the result; the suffix says how (`promptile.writers`), and `shaping` what becomes of outlines."""
+        return writers.write(self, path, overwrite=overwrite, shaping=shaping)
 
 
 def layer_name(layer: int) -> str:

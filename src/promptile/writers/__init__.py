@@ -15,7 +15,7 @@ from promptile.vectors.shaping import Shaping
 from promptile.writers.placing import staged
 from promptile.writers.protocol import Result
 
-__all__ = ["EXACT", "SUFFIXES", "Result", "Shaping", "check", "write"]
+__all__ = ["EXACT", "SUFFIXES", "Result", "Shaping", "check", "is_vector", "write"]
 
 EXACT = Shaping()
 """Outlines as they are."""
@@ -66,6 +66,11 @@ def write(result: Result, path: str | os.PathLike[str], *, overwrite: bool = Fal
         text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise OutputError(f"{path} cannot be written: {text}. Check space and permissions of {path.parent}") from error
     return path
+
+
+def is_vector(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of this name holds outlines."""
+    return os.fspath(path).lower().endswith(_VECTORS)
 
 
 def check(path: str | os.PathLike[str], grid: Grid, overwrite: bool = False, shaping: Shaping = EXACT) -> None:

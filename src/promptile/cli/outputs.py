@@ -1,0 +1,94 @@
+"""What a command writes and says at its end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from promptile.cli.statuses import FAILED, OK
+from promptile.errors import UsageError
+
+if TYPE_CHECKING:
+    from promptile.engine.progress import Progress
+    from promptile.grid import Grid
+    from promptile.run import Run
+    from promptile.vectors import Shaping
+
+
+def check_outs(options: argparse.Namespace, grid: Grid, used: Mapping[str, str | Path]) -> None:
+    """Refuse what cannot be written, and what would replace one of the things used, even with --overwrite."""
+    from promptile import writers
+
+    places: set[Path] = set()
+    for out in options.out:
+        path = Path(out).expanduser()
+        for what, other in used.items():
+            if _same(path, Path(other).expanduser()):
+                raise UsageError(f"--out {out} is the {what} itself: choose another name")
+        if path.resolve() in places:
+            raise UsageError(f"--out {out} is given twice: leave one out")
+        places.add(path.resolve())
+        writers.check(path, grid, options.overwrite, _shaping_for(path, options))
+    if options.out and not _shaping(options).plain and not any(writers.is_vector(out) for out in options.out):
+        raise UsageError(
+            "Outlines are only shaped in vector files: add an --out with .gpkg, .geojson, .fgb, .parquet or .shp"
+        )
+
+
+def _shaping(options: argparse.Namespace) -> Shaping:
+    from promptile.vectors import Shaping
+
+    return Shaping(**{name: getattr(options, name) for name in Shaping.__dataclass_fields__})
+
+
+def _shaping_for(path: str | Path, options: argparse.Namespace) -> Shaping:
+    """What becomes of outlines in a file: labels written beside stay exact."""
+    from promptile import writers
+
+    return _shaping(options) if writers.is_vector(path) else writers.EXACT
+
+
+def write_outs(options: argparse.Namespace, run: Run, progress: Progress | None = None) -> None:
+    """Write the result to every `--out`."""
+    for path in options.out:
+        if progress is not None:
+            progress(f"writing {Path(path).name}", 0, 1)
+        run.write(path, overwrite=options.overwrite, shaping=_shaping_for(path, options))
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve() or (path.exists() and other.exists() and path.samefile(other))
+
+
+def report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> int:
+    """Say what was found, written and what failed; the exit status."""
+    from promptile.report import describe_run
+
+    facts = describe_run(run) | {"written": list(written)}
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        open_ = f", {facts['open_edge']} with an open edge" if facts["open_edge"] else ""
+        print(f"{facts['objects']} object{'s' * (facts['objects'] != 1)}{open_}")
+        for path in [*written, run.path]:
+            print(f"  {path}")
+    for failure in run.failed:
+        print(f"promptile: {failure} failed: {failure.error}", file=sys.stderr)
+    if run.failed:
+        what = f"{len(run.failed)} {run.failed[0].kind}s"
+        print(f"promptile: {what} failed; the same command tries them again", file=sys.stderr)
+    return FAILED if run.failed else OK
+
+
+def run_beside(path: str) -> Path:
+    """Where the run is kept if nobody says: beside its first result."""
+    from promptile.run import SUFFIX
+    from promptile.writers import SUFFIXES
+
+    target = Path(path)
+    suffix = max((s for s in SUFFIXES if target.name.lower().endswith(s)), key=len)
+    return target.with_name(target.name[: -len(suffix)] + SUFFIX)

@@ -1,0 +1,78 @@
+"""What was typed, as what the library takes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Literal
+
+from promptile.errors import UsageError
+
+if TYPE_CHECKING:
+    from promptile.engine.everything import Everything
+    from promptile.grid import Grid
+    from promptile.prompts import Prompts
+    from promptile.prompts.marks import Kind
+
+_GRID = ("points_per_side", "points_per_batch", "pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
+"""Options of the grid of points, by the names of its parameters."""
+
+_FOR_EVERYTHING = ("keep", "levels", "aoi", "min_region", "workers", "scheduler", *_GRID)
+
+
+def prompts_of(options: argparse.Namespace, grid: Grid) -> Prompts:
+    """The prompts of the file that was given."""
+    from promptile.prompts.reading import read_prompts
+
+    if unused := [name for name in _FOR_EVERYTHING if getattr(options, name)]:
+        raise UsageError(
+            f"--{unused[0].replace('_', '-')} means nothing for prompts: leave it out, or use --everything"
+        )
+    kind: Kind = "prompts" if options.prompts is not None else "boxes" if options.boxes is not None else "points"
+    return read_prompts(getattr(options, kind), grid, kind=kind)
+
+
+def everything_of(options: argparse.Namespace, grid: Grid) -> Everything | bool:
+    """What is wanted of everything; False if prompts are given."""
+    from promptile.engine.everything import Everything
+    from promptile.engine.propose import GridParameters
+    from promptile.prompts.area import Area
+
+    if not options.everything:
+        return False
+    said = {name: getattr(options, name) for name in _GRID if getattr(options, name) is not None}
+    return Everything(
+        keep=options.keep or "best",
+        levels=levels_of(options.levels or "0"),
+        area=None if options.aoi is None else Area.read(options.aoi, grid),
+        min_region=options.min_region,
+        grid=GridParameters(**said) if said else None,
+    )
+
+
+def levels_of(text: str) -> list[int] | Literal["auto"]:
+    """The levels at which everything is looked for."""
+    if text == "auto":
+        return "auto"
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"--levels {text} is no list of levels: use auto, or numbers from 0 as in --levels 0,2,4")
+    return [int(part) for part in parts]
+
+
+def level_of(text: str) -> int | None:
+    """The level at which points are asked."""
+    if text == "auto":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"--level {text} is no level: use auto, or a whole number from 0")
+    return int(text)
+
+
+def channels_of(text: str | None) -> list[int] | None:
+    """Channels from 0; people count from 1."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"--channels {text} is no list of channels: use numbers from 1, as in --channels 4,3,2")
+    return [int(part) - 1 for part in parts]
