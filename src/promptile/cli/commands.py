@@ -44,7 +44,7 @@ def segment_image(options: argparse.Namespace) -> int:
             window=options.window,
             skip_outside=options.skip_outside,
             restart=options.restart,
-            workers=options.workers or 1,
+            workers=1 if options.workers is None else options.workers,
             scheduler=options.scheduler,
             progress=progress,
         )
@@ -108,7 +108,7 @@ def _image_of(run: Run, path: str | None) -> Source:
     if not place or not Path(place["image"]).expanduser().exists():
         raise UsageError(f"{name} is not {'there' if not place else 'at ' + place['image']}: say where with --image")
     source = open_source(**place)
-    if dict(source.identity) != run.spec["image"]:
+    if dict(source.identity) | {"name": name} != run.spec["image"] | {"name": name}:  # it may have been renamed
         raise UsageError(f"{place['image']} is not what the run was made from, {name}: say where that is with --image")
     return source
 
