@@ -64,14 +64,15 @@ def to_geometries(rings: Rings, labels: NDArray[np.integer], grid: Grid) -> NDAr
     """
     first_ring = np.searchsorted(rings.polygon, np.arange(len(rings.label) + 1))
     first_polygon = np.searchsorted(rings.label, np.append(labels, np.iinfo(np.int64).max))
-    world = to_world(np.subtract(rings.points, 0.5, dtype=np.float64), grid)
+    points = rings.points
+    if np.linalg.det(grid.matrix[:2, :2]) > 0:  # y up: turn each ring round
+        ends = rings.starts[:-1] + rings.starts[1:] - 1
+        points = points[np.repeat(ends, np.diff(rings.starts)) - np.arange(len(points))]
+    world = to_world(np.subtract(points, 0.5, dtype=np.float64), grid)
     shapes: NDArray[np.object_] = shapely.from_ragged_array(
         shapely.GeometryType.MULTIPOLYGON, world, (rings.starts, first_ring, first_polygon)
     )
-    if np.linalg.det(grid.matrix[:2, :2]) < 0:
-        return shapes
-    reversed_: NDArray[np.object_] = shapely.reverse(shapes)
-    return reversed_
+    return shapes
 
 
 def to_world(points: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
