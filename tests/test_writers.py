@@ -366,6 +366,21 @@ def test_label_zarr(tmp_path: Path, grid: Grid) -> None:
     assert Grid.of(grid.shape, group.attrs["promptile"]["affine"], group.attrs["promptile"]["space"]) == grid
 
 
+@pytest.mark.parametrize("shape", [(1300, 2500), (30, 140, 200)])
+def test_label_zarr_has_coarser_levels(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    place = np.diag([2.0, 3.0, 0.5][: len(shape)])[:, ::-1]
+    affine = np.block([[place, np.full((len(shape), 1), 7.0)], [np.zeros((1, len(shape))), np.ones((1, 1))]])
+    grid = Grid.of(shape, affine, LPS)
+    result = FakeResult.drawn(grid)
+    path = writers.write(result, tmp_path / "labels.zarr")
+    whole = result.read_labels(grid.window)
+    source = open_source(path)
+    assert list(source.levels)[1:] == ([(2, 2), (4, 4), (4, 8)] if len(shape) == 2 else [(1, 2, 2), (1, 4, 4)])
+    for number, factors in enumerate(source.levels):
+        strided = whole[tuple(slice(None, None, f) for f in factors)]
+        assert (source.read(Window.of(strided.shape), number)[0] == strided).all()
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("suffix", [*RASTERS, *VOLUMES, ".zarr"])
 def test_an_empty_result_is_all_background(tmp_path: Path, suffix: str) -> None:

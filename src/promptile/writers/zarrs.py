@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 from zarr.errors import BaseZarrError
 
-from promptile.grid import LPS, Grid, tiles
+from promptile.grid import LPS, Grid, Window, tiles
 from promptile.writers.origin import label_type
 from promptile.writers.protocol import Result
 
@@ -19,48 +22,82 @@ FAILURES: tuple[type[Exception], ...] = (OSError, BaseZarrError)
 _CHUNK = {2: 512, 3: 64}
 _SHARD = {2: 2048, 3: 256}
 
+_MOST_LISTED = 10_000
+"""Up to how many objects their attributes are listed: whoever opens the file reads the list as a whole."""
+
 
 def write(result: Result, path: Path) -> None:
-    """Write ids, 0 is background, as OME-Zarr 0.5; memory does not depend on the image.
+    """Write ids, 0 is background, as OME-Zarr 0.5 with coarser levels; memory does not depend on the image.
 
-    OME-Zarr 0.5 knows scale and translation only. The attribute ``promptile`` holds the whole affine and the space.
+    A coarser level has the id of the first of the samples that each of its samples covers. OME-Zarr 0.5 knows scale
+    and translation only. The attribute ``promptile`` holds the whole affine and the space.
     """
     grid, objects = result.grid, result.objects
     group = zarr.create_group(path, zarr_format=3)
+    if len(objects) > _MOST_LISTED:
+        objects = objects.iloc[:0]
     columns = [c for c in ("category", "score", "prompt") if c in objects]
     rows = zip(objects["id"], objects[columns].to_dict("records"), strict=True)
     properties = [{"label-value": int(number)} | _plain(row) for number, row in rows]
+    levels = _levels(grid)
     group.attrs["ome"] = {
         "version": "0.5",
-        "multiscales": [_multiscale(grid, path.stem)],
+        "multiscales": [_multiscale(grid, levels, path.stem)],
         "image-label": {"properties": properties} if properties else {},
     }
     group.attrs["promptile"] = {"affine": grid.affine, "space": grid.space, "origin": dict(result.origin)}
-    shard = (_SHARD[grid.ndim],) * grid.ndim
     dtype = label_type(result)
-    labels = group.create_array(
-        "0",
-        shape=grid.shape,
-        dtype=dtype,
-        chunks=(_CHUNK[grid.ndim],) * grid.ndim,
-        shards=shard,
-        compressors=ZstdCodec(level=1),
-        dimension_names=_axes(grid),
-    )
-    for tile in tiles(grid.shape, shard, 0):
-        part = result.read_labels(tile.core)
+    read: Callable[[Window], NDArray[Any]] = result.read_labels
+    finer, side = levels[0], _SHARD[grid.ndim]
+    for number, factors in enumerate(levels):
+        steps = tuple(f // g for f, g in zip(factors, finer, strict=True))
+        side = max(side // max(steps), _CHUNK[grid.ndim])
+        labels = group.create_array(
+            str(number),
+            shape=grid.coarsen(factors).shape,
+            dtype=dtype,
+            chunks=(_CHUNK[grid.ndim],) * grid.ndim,
+            shards=(side,) * grid.ndim,
+            compressors=ZstdCodec(level=1),
+            dimension_names=_axes(grid),
+        )
+        _fill(labels, read, steps)
+        read, finer = partial(_read, labels), factors
+
+
+def _fill(labels: zarr.Array[Any], read: Callable[[Window], NDArray[Any]], steps: tuple[int, ...]) -> None:
+    """Fill a level, shard by shard, with every second sample of the next finer one along the axes it is coarser."""
+    for tile in tiles(labels.shape, labels.shards or labels.shape, 0):
+        start = [a * f for a, f in zip(tile.core.start, steps, strict=True)]
+        stop = [(b - 1) * f + 1 for b, f in zip(tile.core.stop, steps, strict=True)]
+        part = read(Window.between(start, stop))[tuple(slice(None, None, f) for f in steps)]
         if part.any():
-            labels[tile.core.slices] = part.astype(dtype)
+            labels[tile.core.slices] = part.astype(labels.dtype)
 
 
-def _multiscale(grid: Grid, name: str) -> dict[str, Any]:
+def _read(labels: zarr.Array[Any], window: Window) -> NDArray[Any]:
+    return np.asarray(labels[window.slices])
+
+
+def _levels(grid: Grid) -> list[tuple[int, ...]]:
+    """Factors of the levels: axes are halved as long as they are longer than a chunk."""
+    levels = [(1,) * grid.ndim]
+    while max(shape := grid.coarsen(levels[-1]).shape) > _CHUNK[grid.ndim]:
+        levels.append(tuple(f * 2 if n > _CHUNK[grid.ndim] else f for f, n in zip(levels[-1], shape, strict=True)))
+    return levels
+
+
+def _multiscale(grid: Grid, levels: list[tuple[int, ...]], name: str) -> dict[str, Any]:
     unit = {"unit": "millimeter"} if grid.space == LPS else {}
-    scale, translation = _scale(grid)
-    place = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}]
+    datasets = []
+    for number, factors in enumerate(levels):
+        scale, translation = _scale(grid.coarsen(factors))
+        place = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}]
+        datasets.append({"path": str(number), "coordinateTransformations": place})
     return {
         "name": name,
         "axes": [{"name": axis, "type": "space", **unit} for axis in _axes(grid)],
-        "datasets": [{"path": "0", "coordinateTransformations": place}],
+        "datasets": datasets,
     }
 
 
