@@ -105,17 +105,23 @@ def _counts(labels: Any, first: int, slots: Any, number: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def _sums(labels: Any, first: int, slots: Any, number: int, areas: Any, side: int) -> Any:
-    """Sums over the samples of each label of the area, which is linear within a cell."""
+    """Sums over the samples of each label of the area, which is linear within a cell: run by run along the rows."""
     sums = np.zeros(number)
     for y in range(labels.shape[0]):
         row, down = y // side, (y % side) / side
         for column in range(areas.shape[1] - 1):
             left = (1 - down) * areas[row, column] + down * areas[row + 1, column]
             right = (1 - down) * areas[row, column + 1] + down * areas[row + 1, column + 1]
-            for x in range(column * side, min((column + 1) * side, labels.shape[1])):
-                if labels[y, x]:
-                    part = (x % side) / side
-                    sums[slots[np.int64(labels[y, x]) - first]] += (1 - part) * left + part * right
+            x, start = column * side, column * side
+            stop = min(start + side, labels.shape[1])
+            while x < stop:
+                label, begin = labels[y, x], x
+                x += 1
+                while x < stop and labels[y, x] == label:
+                    x += 1
+                if label:
+                    middle = ((begin + x - 1) / 2 - start) / side
+                    sums[slots[np.int64(label) - first]] += (x - begin) * ((1 - middle) * left + middle * right)
     return sums
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import io
 import zlib
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 from typing import Any
 from zipfile import BadZipFile
 
@@ -26,6 +27,9 @@ from promptile.folders import Folder
 from promptile.grid import Tile, Window, tiles
 from promptile.run.store import create_labels
 from promptile.stitching.types import LOCAL, Index, TileAnswer, TileObjects
+
+_RECENT = 12
+"""Answers that are kept in memory: 24 MB of tiles of 1024 x 1024, with one layer."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,9 @@ class TileStore:
         """Keep the answer of a tile; None if there is nothing to see in it. A second time leaves the same bytes."""
         if answer is not None:
             self._answers[tile.index] = answer.labels
+        self.__dict__.pop("_recent", None)
         packed = io.BytesIO()
-        np.savez_compressed(packed, **asdict(objects))
+        np.savez_compressed(packed, objects=_as_rows(objects))
         self.folder.write(self._record_name(tile.index), packed.getvalue())
 
     def done(self) -> set[Index]:
@@ -112,7 +117,8 @@ class TileStore:
         name = self._record_name(index)
         try:
             with np.load(io.BytesIO(self.folder.read(name)), allow_pickle=False) as stored:
-                return TileObjects(**stored)
+                rows = stored["objects"]
+                return TileObjects(**{field.name: rows[field.name] for field in fields(TileObjects)})
         except (OSError, EOFError, LookupError, ValueError, TypeError, BadZipFile, zlib.error) as error:
             raise RunError(
                 f"{self.folder.place}/{name} is missing or damaged: compute the run again with --restart"
@@ -121,11 +127,29 @@ class TileStore:
     def read(self, index: Index, window: Window) -> NDArray[np.uint16]:
         """``(layers, *window.shape)``: a tile's own ids in a window of the level inside its outer window."""
         inside = window.within(self.tiles[index].outer).slices
-        place: tuple[int | slice, ...] = (*index, slice(None), *inside)
-        return np.asarray(self._answers[place], LOCAL)
+        found: NDArray[np.uint16] = self._recent(index)[(slice(None), *inside)]
+        return found
+
+    @cached_property
+    def _recent(self) -> Callable[[Index], NDArray[np.uint16]]:
+        """Whole answers, the last ones kept: neighbours and blocks ask for the same tiles one after the other."""
+
+        def whole(index: Index) -> NDArray[np.uint16]:
+            return np.asarray(self._answers[index], LOCAL)
+
+        return lru_cache(maxsize=_RECENT)(whole)
 
     def _record_name(self, index: Index) -> str:
         return f"{self.room}/records/{','.join(map(str, index))}.npz"
+
+
+def _as_rows(objects: TileObjects) -> NDArray[np.void]:
+    """One array with a row per object: the header of an array costs more to read than most tiles' rows."""
+    columns = {field.name: getattr(objects, field.name) for field in fields(TileObjects)}
+    rows = np.empty(len(objects.counts), [(name, c.dtype, c.shape[1:]) for name, c in columns.items()])
+    for name, column in columns.items():
+        rows[name] = column
+    return rows
 
 
 def create_level_labels(store: TileStore) -> None:
