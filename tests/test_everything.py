@@ -10,6 +10,8 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +24,12 @@ from scipy import ndimage
 
 from perfect import Perfect
 from promptile.engine.everything import Everything
+from promptile.engine.everything.scales import Shared, choose
+from promptile.engine.everything.table import Known
 from promptile.engine.lattice import Tiling
 from promptile.errors import PromptError, RunError, UsageError
 from promptile.grid import Grid, Window
-from promptile.models.protocols import Proposal, View
+from promptile.models.protocols import Embedding, Masks, Proposal, View, WindowPrompt
 from promptile.prompts import Prompts
 from promptile.prompts.area import Area
 from promptile.run import Run, TiledRun
@@ -271,6 +275,56 @@ class TestLevels:
         for i in range(1, 10):
             assert len(np.unique(labels[truth == i])) == 1
         assert table["id"].tolist() == list(range(1, 11))
+
+    def test_a_model_that_takes_masks_draws_them_exactly(self, tmp_path: Path) -> None:
+        truth = self.scene(tmp_path / "scene.tif")
+
+        class Drawing(self.Shy):  # type: ignore[name-defined, misc]
+            def __init__(self) -> None:
+                super().__init__(2)
+                self.card = replace(self.card, abilities=frozenset({"propose", "mask"}))
+
+            def embed(self, views: Sequence[View]) -> list[Embedding]:
+                return [Embedding(view.samples[0], self.card.digest, 0) for view in views]
+
+            def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
+                seen, mask = embedding.content, prompt.mask > 0
+                value = np.bincount(seen[mask]).argmax() if mask.any() else -1
+                return Masks(np.where(seen == value, np.float32(6), np.float32(-6))[None], np.array([0.9]))
+
+        run = run_on(
+            tmp_path / "scene.tif", model=Drawing(), tiling=Tiling(128, 64), everything=Everything(levels=[0, 2])
+        )
+        labels = run.labels[...]
+        lake = int(run.objects.loc[run.objects["level"] == 2, "id"].iloc[0])
+        assert ((labels == lake) == (truth == 200)).all()
+
+    def test_nothing_is_adopted_that_the_finest_level_sees_as_well(self, tmp_path: Path) -> None:
+        truth = self.scene(tmp_path / "scene.tif")
+        run = run_on(
+            tmp_path / "scene.tif", model=Pieces(2), tiling=Tiling(128, 64), everything=Everything(levels=[0, 1, 2])
+        )
+        assert (run.labels[...] == by_first(truth)).all()
+        assert set(run.objects["level"]) == {0}
+
+    @pytest.mark.parametrize("keep", ["best", "whole", "part", "all"])
+    def test_what_lies_in_a_coarse_object(self, keep: str) -> None:
+        """Fine objects 1 (whole, good score), 2 (cut), 3 (outside); a large coarse object over 1 and 2."""
+        fine = Known(
+            scores=np.array([0.9, 0.9, 0.9], np.float32),
+            layers=np.zeros(3, np.uint8),
+            parents=np.zeros(3, np.uint32),
+            tiles=np.ones(3, np.int32),
+            levels=np.zeros(3, np.uint8),
+            authored=np.array([True, False, True]),
+        )
+        coarse = fine.take(np.array([0]))
+        coarse = replace(coarse, scores=np.array([0.8], np.float32))
+        shared = Shared(np.array([0, 1, 2]), np.array([1, 1, 1]), np.array([500, 40, 60]))
+        choice = choose(shared, (fine, np.array([40, 60, 80])), coarse, np.array([True]), keep)  # type: ignore[arg-type]
+        assert choice.adopted.tolist() == [1]
+        expected = {"best": [0, 0, 1, 0], "whole": [0, 1, 1, 0], "part": [0, 0, 0, 0], "all": [0, 1, 1, 0]}[keep]
+        assert choice.absorbed.tolist() == expected
 
     def test_auto_goes_up_to_where_a_tile_shows_all(self, tmp_path: Path) -> None:
         self.scene(tmp_path / "scene.tif")
