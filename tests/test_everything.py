@@ -32,6 +32,7 @@ from promptile.grid import Grid, Window
 from promptile.models.protocols import Embedding, Masks, Proposal, View, WindowPrompt
 from promptile.prompts import Prompts
 from promptile.prompts.area import Area
+from promptile.report import describe_run
 from promptile.run import Run, TiledRun
 from promptile.segmentation import segment
 from proposers import Failing, Pieces, Whole
@@ -407,3 +408,29 @@ def test_a_run_behind_a_url() -> None:
     assert (run_on(truth, url).labels[...] == truth).all()
     with pytest.raises(RunError, match="tiling"):
         run_on(truth, url, tiling=Tiling(32, 4))
+
+
+def test_a_run_that_was_stopped_says_what_is_missing(tmp_path: Path) -> None:
+    class Interrupted(Pieces):
+        asked = 0
+
+        def __init__(self) -> None:
+            super().__init__(2)
+            self.card = Pieces(2).card
+
+        def propose(self, view: View) -> list[Proposal]:
+            self.asked += 1
+            if self.asked > 5:
+                raise KeyboardInterrupt
+            return super().propose(view)
+
+    truth = blobs((120, 90), 1)
+    with pytest.raises(KeyboardInterrupt):
+        run_on(truth, tmp_path / "a.run.zarr", model=Interrupted())
+    run = Run.open(tmp_path / "a.run.zarr")
+    assert not run.finished
+    assert run.waiting.endswith("of 20 tiles")
+    facts = describe_run(run)
+    assert facts["objects"] == 0
+    assert facts["asked"] == "everything"
+    assert (run_on(truth, tmp_path / "a.run.zarr").labels[...] == truth).all()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from promptile import models
-from promptile.run import PromptedRun, Run, TiledRun
+from promptile.run import Run, TiledRun
 from promptile.sources.protocol import Source
 
 
@@ -32,8 +32,7 @@ def describe_image(source: Source) -> dict[str, Any]:
 
 def describe_run(run: Run) -> dict[str, Any]:
     """How far a run has come and what is in it."""
-    known = run.finished or isinstance(run, PromptedRun)
-    objects = run.objects if known else None
+    objects = run.objects
     return {
         "run": str(run.path),
         "image": run.spec["image"].get("name", ""),
@@ -41,8 +40,8 @@ def describe_run(run: Run) -> dict[str, Any]:
         "asked": "everything" if isinstance(run, TiledRun) else f"{len(run.prompts)} prompts",
         "finished": run.finished,
         "waiting": run.waiting,
-        "objects": 0 if objects is None else len(objects),
-        "open_edge": 0 if objects is None else int(objects["open_edge"].sum()),
+        "objects": len(objects),
+        "open_edge": int(objects["open_edge"].sum()),
         "failed": [failure.to_json() for failure in run.failed],
     }
 

@@ -109,6 +109,9 @@ class TiledRun(Run):
 
     @cached_property
     def objects(self) -> pd.DataFrame:
+        """One row per object, sorted by id; none before the run is complete."""
+        if not self.finished:
+            return pd.DataFrame({"id": np.zeros(0, np.int64), "bbox": [], "open_edge": np.zeros(0, bool)})
         try:
             table = parquet.read_table(io.BytesIO(self.folder.read(_TABLE)))
         except (OSError, pa.ArrowException) as error:
