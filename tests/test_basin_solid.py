@@ -82,6 +82,12 @@ def prompts(shape: tuple[int, ...]) -> dict[str, WindowPrompt]:
         "nothing": WindowPrompt(*NOTHING),
         "mask": WindowPrompt(*NOTHING, mask=stripes),
         "mask and a negative": WindowPrompt(middle[None], ~one, mask=np.full(shape, 4, np.float32)),
+        "mask and clicks": WindowPrompt(
+            np.stack([middle, 0 * middle, last + 3]), np.array([True, False, False]), mask=stripes
+        ),
+        "mask and contradicting clicks": WindowPrompt(
+            np.stack([middle, middle]), np.array([False, True]), mask=stripes
+        ),
         "empty mask and a positive": WindowPrompt(middle[None], one, mask=np.full(shape, -4, np.float32)),
         "partial mask": WindowPrompt(np.zeros((1, 3)), one, mask=known),
     }
