@@ -237,21 +237,25 @@ def _local(workers: int) -> Iterator[Any]:
     threads = dict.fromkeys(THREADS, str(max(cores() // workers, 1)))
     settings = {
         "distributed.scheduler.allowed-failures": 0,
+        # A worker that died is started again by its nanny. The cluster would rather remove one that happens to be
+        # away some seconds after an earlier death.
+        "distributed.deploy.lost-worker-timeout": "1d",
         "distributed.nanny.pre-spawn-environ": dask.config.get("distributed.nanny.pre-spawn-environ") | threads,
     }
     before = {*os.environ}
-    with dask.config.set(settings), starting({}):
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,
-            dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-        )
-    try:
-        yield cluster
-    finally:
-        cluster.close()
-        for name in {*os.environ} - before:  # what is meant for the workers is set in this process as well
-            del os.environ[name]
+    with dask.config.set(settings):
+        with starting({}):
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=0,
+                dashboard_address=":0",
+                silence_logs=logging.CRITICAL,
+            )
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+            for name in {*os.environ} - before:  # what is meant for the workers is set in this process as well
+                del os.environ[name]
