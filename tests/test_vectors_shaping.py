@@ -208,6 +208,7 @@ def test_buildings_get_right_angles(angle: float) -> None:
     direction = np.degrees(np.arctan2(steps[:, 1], steps[:, 0]))
     assert np.abs((direction + np.degrees(angle) + 45) % 90 - 45).max() < 2
     assert found.intersection(exact).area / found.union(exact).area > 0.9
+    assert found.area == pytest.approx(exact.area, rel=1e-3)
 
 
 def test_what_is_no_building_is_only_simplified() -> None:

@@ -2,7 +2,8 @@
 
 Each polygon has a main direction, that of its long edges modulo a right angle. Edges are taken as running along or
 across it; those that follow each other on the same side become one straight wall at their mean place, and steps that
-are shorter than a wall may be are evened out.
+are shorter than a wall may be are evened out. At last all walls move outwards or inwards until the area is that of the
+samples.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ _MOST_WALLS = 512
 """Rings with more walls are no buildings, and would take long."""
 
 
-def right_angled(rings: Rings, metric: NDArray[np.float64], shortest: float) -> tuple[Rings, NDArray[np.bool_]]:
+def right_angled(
+    rings: Rings, areas: NDArray[np.float64], metric: NDArray[np.float64], shortest: float
+) -> tuple[Rings, NDArray[np.bool_]]:
     """Rings of right angles in the world.
 
     Parameters
     ----------
     rings : Rings
         Sorted by polygon, exteriors first.
+    areas : ndarray, shape (rings,)
+        What each ring is to enclose, in samples.
     metric : ndarray, shape (2, 2)
         Takes steps in rows and columns to steps in the world.
     shortest : float
@@ -40,13 +45,14 @@ def right_angled(rings: Rings, metric: NDArray[np.float64], shortest: float) -> 
     world = rings.points @ metric.T
     found, starts = np.empty_like(world), np.zeros_like(rings.starts)
     made = np.zeros(len(rings.hole), np.bool_)
-    _make(world, rings.starts, rings.hole, shortest, (found, starts, made))
+    areas = areas * abs(np.linalg.det(metric))
+    _make(world, rings.starts, rings.hole, areas, shortest, (found, starts, made))
     back = found[: starts[-1]] @ np.linalg.inv(metric).T
     return rings._replace(points=back, starts=starts), made
 
 
 @njit(cache=True, nogil=True)
-def _make(points: Any, starts: Any, hole: Any, shortest: float, out: Any) -> None:
+def _make(points: Any, starts: Any, hole: Any, areas: Any, shortest: float, out: Any) -> None:
     found, ends, made = out
     used, angle = 0, 0.0
     for ring in range(len(starts) - 1):
@@ -61,6 +67,7 @@ def _make(points: Any, starts: Any, hole: Any, shortest: float, out: Any) -> Non
         places = _walls(turned, shortest)
         made[ring] = len(places) > 0
         if made[ring]:
+            _move(places, areas[ring])
             for k in range(len(places) + 1):  # walls alternate: along, across
                 i, j = k % len(places), (k + 1) % len(places)
                 along, across = (places[i], places[j]) if i % 2 == 0 else (places[j], places[i])
@@ -162,3 +169,22 @@ def _even(places: Any, weights: Any, shortest: float) -> Any:
         if first == 0 and second == count + 1:  # the first wall went: what is first now runs across
             places[:count], weights[:count] = np.roll(places[:count], 1), np.roll(weights[:count], 1)
     return places[:count]
+
+
+@njit(cache=True, nogil=True)
+def _move(places: Any, area: float) -> None:
+    """Move all walls by one distance outwards so that they enclose the `area`, or inwards."""
+    count = len(places)
+    for _ in range(2):  # what corners add to length times distance is left to the second time
+        now, around = 0.0, 0.0
+        way = np.empty(count)
+        for k in range(count):
+            step = places[(k + 1) % count] - places[k - 1]
+            way[k] = np.sign(step) if k % 2 == 0 else -np.sign(step)
+            around += abs(step)
+            if k % 2 == 0:
+                now -= places[k] * step
+        turn = np.sign(now)  # anticlockwise walls that run forward along have the inside on their left
+        distance = (area - abs(now)) / around
+        for k in range(count):
+            places[k] -= turn * way[k] * distance

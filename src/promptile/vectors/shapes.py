@@ -80,7 +80,7 @@ class Shaper:
     def _regularize(self, shapes: NDArray[np.object_], rings: Rings, ids: NDArray[np.int64], sheet: Sheet) -> None:
         """Replace those of the `shapes` that right angles describe well."""
         step = max(self.shaping.simplify, *self.grid.spacing)
-        made, found = right_angled(self._lines(rings, sheet, step, 0), self._metric, 2 * step)
+        made, found = right_angled(self._lines(rings, sheet, step, 0), rings.areas(), self._metric, 2 * step)
         wanted = to_geometries(made, ids, self.grid)
         exact = to_geometries(rings, ids, self.grid)
         whole = np.ones(len(ids), bool)
