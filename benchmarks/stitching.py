@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from promptile.grid import Tile, Window, tiles
-from promptile.stitching import Seen, TileAnswer, face_pairs, join, match, paint, summarise
+from promptile.stitching import Seen, TileAnswer, join, match, neighbours, paint, summarise
 from promptile.stitching.pieces import find_pieces, find_runs
 
 SIZES = {"20–60": 40.0, "60–200": 130.0, "200–700": 450.0}
@@ -153,9 +153,7 @@ def _shift(labels, coarse, cut, jitter, cut_jitter, reach, out):
 # --------------------------------------------------------------------------------------------------- stitchers
 def ask(model, scene: NDArray[np.uint32], core: int, halo: int) -> dict[Tile, TileAnswer]:
     size = core + 2 * halo
-    return {
-        tile: model(scene[tile.outer.slices], tile, scene.shape) for tile in tiles(scene.shape, size, 2 * halo)
-    }
+    return {tile: model(scene[tile.outer.slices], tile, scene.shape) for tile in tiles(scene.shape, size, 2 * halo)}
 
 
 def stitched(answers: Mapping[Tile, TileAnswer], shape: tuple[int, ...]) -> NDArray[np.uint32]:
@@ -163,7 +161,7 @@ def stitched(answers: Mapping[Tile, TileAnswer], shape: tuple[int, ...]) -> NDAr
     objects = {tile: summarise(found, tile, shape) for tile, found in answers.items()}
     at = {tile.index: tile for tile in answers}
     edges = {}
-    for pair in face_pairs(tuple(np.max(list(at), axis=0) + 1)):
+    for pair in neighbours(tuple(np.max(list(at), axis=0) + 1)):
         a, b = (at[index] for index in pair)
         box = a.outer & b.outer
         cuts = [answers[tile].labels[(slice(None), *box.within(tile.outer).slices)] for tile in (a, b)]
@@ -237,6 +235,7 @@ def compare(got: NDArray[np.uint32], scene: NDArray[np.uint32], cores: list[Wind
     lost: truth's objects that none stands for.
     """
     (true_ids, t), (got_ids, g) = dense(scene), dense(got)
+    bands = np.append(False, true_ids >= BAND)
     n, m = len(true_ids), len(got_ids)
     keys, shared = np.unique(t.astype(np.int64) * (m + 1) + g, return_counts=True)
     i, j = np.divmod(keys, m + 1)
@@ -253,6 +252,9 @@ def compare(got: NDArray[np.uint32], scene: NDArray[np.uint32], cores: list[Wind
     partner = np.zeros(n + 1, np.int64)
     partner[i[iou > 0.5]] = j[iou > 0.5]
     changed = np.mean(partner[t] != g)
+    scored = ~bands[i]
+    m_scored = m - len(np.unique(j[stands & bands[i]]))
+    n_scored = n - int(bands.sum())
     borders = [np.zeros(k, bool) for k in scene.shape]
     for core in cores:
         for axis, start in enumerate(core.start):
@@ -262,8 +264,8 @@ def compare(got: NDArray[np.uint32], scene: NDArray[np.uint32], cores: list[Wind
         fused=int((holds > 1).sum()),
         twice=int(np.maximum(stand_ins - np.maximum(parts, 1), 0).sum()),
         lost=int((stand_ins[1:] == 0).sum()),
-        f1_50=2 * int((iou > 0.5).sum()) / (n + m),
-        f1_75=2 * int((iou > 0.75).sum()) / (n + m),
+        f1_50=2 * int((iou[scored] > 0.5).sum()) / (n_scored + m_scored),
+        f1_75=2 * int((iou[scored] > 0.75).sum()) / (n_scored + m_scored),
         changed=float(changed),
         crossing=float(best[_crossing(t, borders)].mean()),
         seam=_seam(got, borders),

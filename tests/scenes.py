@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from promptile.grid import Tile, Window, tiles
-from promptile.stitching import Joined, Painted, Seen, TileAnswer, face_pairs, join, match, paint, summarise
+from promptile.stitching import Joined, Painted, Seen, TileAnswer, join, match, neighbours, paint, summarise
 
 Labels = NDArray[np.integer]
 Model = Callable[[Labels, np.random.Generator], TileAnswer]
@@ -121,7 +121,7 @@ def stitch(
     objects = {tile: summarise(answers[tile], tile, shape) for tile in order}
     at = {tile.index: tile for tile in order}
     counts = tuple(np.max(list(at), axis=0) + 1)
-    pairs = list(face_pairs(counts))
+    pairs = list(neighbours(counts))
     edges = {}
     for k in rng.permutation(len(pairs)):
         a, b = (at[index] for index in pairs[k])

@@ -29,12 +29,18 @@ class Edges:
     """``(l, 2)``: the same for b."""
 
 
-def face_pairs(counts: tuple[int, ...]) -> Iterator[tuple[Index, Index]]:
-    """All pairs of face neighbours among ``counts`` tiles along each axis, the smaller index first."""
+def neighbours(counts: tuple[int, ...]) -> Iterator[tuple[Index, Index]]:
+    """All pairs of tiles that share a face, an edge or a corner, the smaller index first.
+
+    Faces alone are enough for a model that does not err. Where both tiles beside a corner miss an object, the two
+    across the corner may still know it.
+    """
+    steps = [step for step in itertools.product((-1, 0, 1), repeat=len(counts)) if step > (0,) * len(counts)]
     for index in itertools.product(*map(range, counts)):
-        for axis, count in enumerate(counts):
-            if index[axis] + 1 < count:
-                yield index, (*index[:axis], index[axis] + 1, *index[axis + 1 :])
+        for step in steps:
+            other = tuple(i + d for i, d in zip(index, step, strict=True))
+            if all(0 <= i < n for i, n in zip(other, counts, strict=True)):
+                yield index, other
 
 
 def match(a: NDArray[np.uint16], b: NDArray[np.uint16]) -> Edges:

@@ -63,7 +63,7 @@ def join(objects: Mapping[Tile, TileObjects], edges: Mapping[tuple[Index, Index]
     objects : mapping of Tile to TileObjects
         All tiles that have an answer.
     edges : mapping of pairs of tile indices to Edges
-        What `match` found for each of the `face_pairs` among them.
+        What `match` found for each of the `neighbours` among them.
     """
     if not objects:
         nothing = np.empty(0, np.uint32)

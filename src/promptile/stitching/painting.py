@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,10 @@ from promptile.stitching.summary import solid
 
 _UNCLAIMED = np.iinfo(np.uint32).max
 _BEYOND = np.uint32(1 << 30)
+"""Added to the rank where a tile paints what the owner of the ground has missed."""
+
 _FILL = np.uint32(1 << 31)
+"""Added to the rank where a tile fills what authors have left between them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +55,13 @@ class Painted:
 def paint(block: Window, seen: Iterable[Seen], layers: int, shape: tuple[int, ...]) -> Painted:
     """The final labels of a block: any window, in any order of tiles.
 
+    A sample has the object with the first of these claims to it; within each, the smaller rank wins:
+
+    1. of its author, or in an object that no tile saw whole of the tile in whose core it lies;
+    2. of any tile that sees such an object, where the tile in whose core it lies has missed all of the object;
+    3. of the tile in whose core it lies, where all tiles see objects but each the other's: authors disagree about
+       their common border, and leave a gap between them.
+
     Parameters
     ----------
     block : Window
@@ -65,15 +76,15 @@ def paint(block: Window, seen: Iterable[Seen], layers: int, shape: tuple[int, ..
     labels = np.zeros((layers, *solid(block.shape, 1)), np.uint32)
     claims = np.full(labels.shape, _UNCLAIMED, np.uint32)
     empty = np.zeros(labels.shape, np.bool_)
-    for each in views:
-        own = each.labels.reshape(layers, *solid(each.window.shape, 1))
-        for owner in views:
-            ground = block & each.window & owner.tile.core
-            if not ground.empty:
-                here = (slice(None), *_cut(ground.within(block)))
-                there = (slice(None), *_cut(ground.within(each.window)))
-                strengths = _strengths(each.roles, None if owner is each else owner.roles)
-                _claim(own[there], each.roles.ids, strengths, labels[here], claims[here], empty[here])
+    for ground in _grounds(block, [each.tile.core for each in views]):
+        owner = next((each for each in views if ground in each.tile.core), None)
+        for each in views:
+            common = ground & each.window
+            if not common.empty:
+                here = (slice(None), *_cut(common.within(block)))
+                there = (slice(None), *_cut(common.within(each.window)))
+                own = each.labels.reshape(layers, *solid(each.window.shape, 1))[there]
+                _claim(own, each.roles.ids, _strengths(each, owner), labels[here], claims[here], empty[here])
     labels[(claims >= _FILL) & empty] = 0
     return counted(labels.reshape(layers, *block.shape), block, shape)
 
@@ -100,19 +111,29 @@ def _count(labels: NDArray[np.uint32], block: Window, shape: tuple[int, ...]) ->
     return ids.astype(np.uint32), counts, boxes, firsts
 
 
-def _strengths(roles: Roles, owner: Roles | None) -> NDArray[np.uint32]:
-    """What a tile's claims are worth on its own core, or on an `owner`'s."""
+def _grounds(block: Window, cores: list[Window]) -> Iterator[Window]:
+    """The parts of a block that lie in one core each, or in none."""
+    axes = []
+    for axis, (start, stop) in enumerate(zip(block.start, block.stop, strict=True)):
+        cuts = {at for core in cores for at in (core.start[axis], core.stop[axis]) if start < at < stop}
+        axes.append(list(itertools.pairwise(sorted({start, stop} | cuts))))
+    for ends in itertools.product(*axes):
+        yield Window.between(*zip(*ends, strict=True))
+
+
+def _strengths(seen: Seen, owner: Seen | None) -> NDArray[np.uint32]:
+    """What a tile's claims are worth on the core of `owner`, per local id: the smaller the stronger."""
+    roles = seen.roles
     strengths = np.full(len(roles.ids), _UNCLAIMED, np.uint32)
-    reach, ranks = roles.reach, roles.ranks
-    strengths[reach == PAINTS_ALL] = ranks[reach == PAINTS_ALL]
-    cut = np.flatnonzero(reach == PAINTS_CORE)
-    if owner is None:
-        strengths[cut] = ranks[cut]
-        silent = (reach == PAINTS_NOTHING) & (roles.ids > 0)
-        strengths[silent] = ranks[silent] + _FILL
+    paints_all, cut = roles.reach == PAINTS_ALL, np.flatnonzero(roles.reach == PAINTS_CORE)
+    strengths[paints_all] = roles.ranks[paints_all]
+    if owner is seen:
+        strengths[cut] = roles.ranks[cut]
+        known = (roles.reach == PAINTS_NOTHING) & (roles.ids > 0)
+        strengths[known] = roles.ranks[known] + _FILL
     elif len(cut):
-        alone = cut[~np.isin(roles.ids[cut], owner.ids)]
-        strengths[alone] = ranks[alone] + _BEYOND
+        missed = cut if owner is None else cut[~np.isin(roles.ids[cut], owner.roles.ids)]
+        strengths[missed] = roles.ranks[missed] + _BEYOND
     return strengths
 
 

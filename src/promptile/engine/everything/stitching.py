@@ -17,7 +17,7 @@ from promptile.grid import Grid, Tile, Window
 from promptile.measures import label_measures
 from promptile.run.store import LABEL_SIDE
 from promptile.run.tiles import TileStore
-from promptile.stitching import Edges, Index, Painted, Roles, Seen, TileObjects, face_pairs, match, paint
+from promptile.stitching import Edges, Index, Painted, Roles, Seen, TileObjects, match, neighbours, paint
 
 _SIDES = {2: (2, 2), 3: (1, 2, 2)}
 """How many stored pieces of a label image a block has along each axis: a block is painted at once, and tiles that
@@ -44,7 +44,7 @@ class MatchTiles:
 def pairs_of(store: TileStore, objects: Mapping[Tile, TileObjects]) -> list[tuple[Index, Index]]:
     """Neighbours that both have objects."""
     some = {tile.index for tile, known in objects.items() if len(known.counts)}
-    return [(a, b) for a, b in face_pairs(store.counts) if a in some and b in some]
+    return [(a, b) for a, b in neighbours(store.counts) if a in some and b in some]
 
 
 @dataclass(frozen=True, eq=False)
