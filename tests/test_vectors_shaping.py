@@ -211,6 +211,19 @@ def test_buildings_get_right_angles(angle: float) -> None:
     assert found.area == pytest.approx(exact.area, rel=1e-3)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_buildings_keep_their_courts(turned: bool) -> None:
+    labels = house(0.3)
+    labels[40:52, 38:48] = 0
+    labels[60, 60] = 0
+    grid = Grid.of(labels.shape, [[0, 1, 0], [1 if turned else -1, 0, 0], [0, 0, 1]])
+    (found,) = polygons(as_labels(labels, grid), WHOLE, Shaping(simplify=1.5, regularize=True)).values()
+    (building,) = found.geoms
+    assert len(building.exterior.coords) == 7
+    assert sorted(shapely.area([shapely.Polygon(hole) for hole in building.interiors])) == pytest.approx([0.5, 120])
+    assert building.is_valid
+
+
 def test_what_is_no_building_is_only_simplified() -> None:
     y, x = np.indices((80, 80))
     diamond_ring = (np.abs((y - 40) ** 2 + (x - 40) ** 2 - 900) < 100).astype(np.uint32)

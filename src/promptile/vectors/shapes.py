@@ -84,7 +84,8 @@ class Shaper:
         wanted = to_geometries(made, ids, self.grid)
         exact = to_geometries(rings, ids, self.grid)
         whole = np.ones(len(ids), bool)
-        np.logical_and.at(whole, _label_of(rings, ids), found)
+        outer = ~rings.hole  # a hole that is too small for walls stays as it is
+        np.logical_and.at(whole, _label_of(rings, ids)[outer], found[outer])
         chosen = np.flatnonzero(whole & shapely.is_valid(wanted))
         common = shapely.area(shapely.intersection(wanted[chosen], exact[chosen]))
         either = shapely.area(wanted[chosen]) + shapely.area(exact[chosen]) - common
