@@ -17,8 +17,11 @@ from promptile.engine.flatten import flatten
 from promptile.engine.propose import GridParameters, PointGrid, _without_repeats, grid_points, proposer_of
 from promptile.errors import ModelError, UsageError
 from promptile.grid import Window
+from promptile.models.basin import load
 from promptile.models.protocols import Embedding, Masks, ModelCard, Proposal, Proposer, View, WindowPrompt
 from proposers import Failing, Pieces, Whole
+
+SHAPES = [(160, 200)]
 
 
 def blobs(shape: tuple[int, ...], seed: int = 0, size: float = 5.0) -> np.ndarray:
@@ -157,6 +160,57 @@ def test_a_grid_over_a_perfect_model_finds_every_object_once(shape: tuple[int, .
     pairs = np.unique(np.stack([labels[labels > 0], truth[labels > 0]]), axis=1)
     np.testing.assert_array_equal(np.sort(pairs[1]), hit[hit > 0])  # each in one object
     assert ((labels > 0) == (np.isin(truth, hit[1:]) & valid)).all()
+
+
+def scene(shape: tuple[int, ...], seed: int = 0) -> tuple[View, np.ndarray]:
+    """Discs or balls of random tones on grey ground under noise, and their labels."""
+    random = np.random.default_rng(seed)
+    truth = np.zeros(shape, int)
+    axes = np.meshgrid(*map(np.arange, shape), indexing="ij")
+    for i in range(1, 31):
+        centre, radius = [random.uniform(0, n) for n in shape], random.uniform(6, 11)
+        near = sum((a - c) ** 2 for a, c in zip(axes, centre, strict=True))
+        if not truth[near <= (radius + 9) ** 2].any():
+            truth[near <= radius**2] = i
+    tones = np.append(0.5, random.choice([0.0, 0.15, 0.85, 1.0], 30))
+    samples = (tones[truth] + random.normal(0, 0.02, shape)).astype(np.float32)
+    valid = np.ones(shape, bool)
+    valid[-5:] = False
+    return View(np.where(valid, samples, 0)[None].astype(np.float32), valid, (1.0,) * len(shape)), truth * valid
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_basin_proposes_what_stands_out(shape: tuple[int, ...]) -> None:
+    view, truth = scene(shape)
+    found = check_contract(load(len(shape)), view)
+    labels = flatten(shape, found).labels[0]
+    present = [i for i in range(1, 31) if (truth == i).sum() > 200]
+    assert len(present) >= 4
+    for i in present:
+        candidates = np.unique(labels[truth == i])
+        ious = [((labels == c) & (truth == i)).sum() / ((labels == c) | (truth == i)).sum() for c in candidates if c]
+        assert max(ious, default=0) > 0.8
+    assert labels.max() <= len(np.unique(truth)) + 3  # neither ground nor confetti
+    assert (labels[truth == 0] > 0).mean() < 0.2
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_basin_sees_nothing_in_an_even_view(shape: tuple[int, ...]) -> None:
+    valid = np.ones(shape, bool)
+    assert load(len(shape)).propose(View(np.full((1, *shape), 0.5, np.float32), valid, (1.0,) * len(shape))) == []
+    valid[..., :5] = False
+    assert load(len(shape)).propose(View(np.where(valid, 0.5, 0)[None], valid, (1.0,) * len(shape))) == []
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_basin_sees_the_same_from_elsewhere(shape: tuple[int, ...]) -> None:
+    """Away from the borders two windows on one scene show the same objects."""
+    view, _ = scene(shape)
+    moved = View(view.samples[..., 9:], view.valid[..., 9:], view.spacing)
+    here, there = ({(p.window.shift((0,) * (len(shape) - 1) + (by,)), p.samples.tobytes()) for p in
+                    load(len(shape)).propose(v) if p.window.start[-1] > 2 and p.window.start[-1] + by > 20
+                    and p.window.stop[-1] < v.shape[-1] - 10} for v, by in ((view, 0), (moved, 9)))  # fmt: skip
+    assert len(here & there) >= 0.8 * len(here) > 0
 
 
 def test_points_lie_in_the_middle_of_cells_as_in_sam() -> None:

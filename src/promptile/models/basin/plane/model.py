@@ -15,9 +15,10 @@ from promptile.models.basin.plane.features import Features
 from promptile.models.basin.plane.frame import INNER, MARGIN, SIDE, Frame
 from promptile.models.basin.plane.growth import grow
 from promptile.models.basin.plane.prior import posterior
+from promptile.models.basin.plane.proposals import proposals
 from promptile.models.basin.plane.regions import winding
 from promptile.models.basin.plane.sight import Sight
-from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
+from promptile.models.protocols import Embedding, Masks, ModelCard, Proposal, View, WindowPrompt
 
 CERTAIN = np.float32(8.0)
 """Logit of what is known: no data is no object, and nothing reaches out of a box."""
@@ -41,7 +42,7 @@ class Plane:
         self.card = ModelCard(
             name="basin",
             family="basin",
-            abilities=frozenset({"points", "box", "mask"}),
+            abilities=frozenset({"points", "box", "mask", "propose"}),
             ndim=2,
             licence="BSD-3-Clause",
             digest="plane-3",
@@ -59,6 +60,9 @@ class Plane:
         if not sight.view.valid.all():
             stack = np.where(sight.view.valid, stack, -CERTAIN)
         return Masks(stack, np.asarray(scores, np.float64))
+
+    def propose(self, view: View) -> list[Proposal]:
+        return proposals(view)
 
     def _start(self, sight: Sight, prompt: WindowPrompt) -> tuple[list[NDArray[np.float32]], list[float]]:
         """Answers before the points are heard that contradict them."""
