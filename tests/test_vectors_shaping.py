@@ -68,6 +68,15 @@ def test_shaped_blobs_are_a_coverage(labels: np.ndarray, tolerance: float, round
     check_coverage(labels, Shaping(simplify=tolerance, smooth=rounds))
 
 
+@settings(deadline=None, max_examples=50)
+@given(grown(), st.sampled_from([0, 0.8, 2.0]), st.integers(0, 2), st.tuples(st.integers(1, 40), st.integers(1, 40)))
+def test_any_pieces_give_the_same(labels: np.ndarray, tolerance: float, rounds: int, piece: tuple[int, int]) -> None:
+    shaping = Shaping(simplify=tolerance, smooth=rounds, fill_holes=5)
+    found, wanted = polygons(as_labels(labels), piece, shaping), polygons(as_labels(labels), WHOLE, shaping)
+    assert found.keys() == wanted.keys()
+    assert all(shapely.equals_exact(shape, wanted[number], 0) for number, shape in found.items())
+
+
 @pytest.mark.parametrize("tolerance", [0.5, 1, 2, 5])
 def test_outlines_move_by_no_more_than_the_tolerance(tolerance: float) -> None:
     labels = blobs((200, 220), 5, 3)
