@@ -30,6 +30,7 @@ SHAPINGS = {
 
 
 def main() -> None:
+    """Four panels of the same samples."""
     grid = open_source(sample("scene.tif")).grid
     truth = geopandas.read_file(sample("scene_truth.gpkg"))
     pairs = zip(truth.geometry, truth["id"], strict=True)
