@@ -136,7 +136,9 @@ def test_closed_early_nothing_new_is_begun(executor, noted):
 
 def most_at_once(executor):
     """How many items may be in memory."""
-    return 1 if isinstance(executor, Serial) else (AHEAD + 1 + BEHIND) * executor.workers
+    if isinstance(executor, Serial):
+        return 1
+    return (AHEAD + 1 + BEHIND) * executor.workers * (2 if isinstance(executor, Dask) else 1)
 
 
 def settle(work):

@@ -7,13 +7,15 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
+from typing import Any
 
 from promptile.engine.execute.protocol import Work
 from promptile.engine.execute.threads import flow
 from promptile.engine.execute.worker import Numbered, OnNumbered, told
 
+_opening = threading.Lock()
 _computing = threading.Lock()
-"""A worker may have several threads, but a model is used by one at a time."""
+"""A worker may do two batches at a time, so that one reads while the other computes; a model is used by one of them."""
 
 _held: dict[str, Work] = {}
 """The work at hand by its run: what it opened serves all its batches."""
@@ -25,7 +27,7 @@ _ended: set[str] = set()
 def do(content: bytes, run: str, batch: Sequence[Numbered]) -> list[bytes]:
     """What became of the items of a batch, each as `told` says it."""
     rest = iter(batch)
-    with _computing, closing(flow(_work(run, content), lambda _: [*islice(rest, 1)])) as flowing:
+    with closing(flow(_work(run, content), lambda _: [*islice(rest, 1)])) as flowing:
         computed = []
         for (number, _), written in flowing:
             computed.append((number, written))
@@ -40,8 +42,17 @@ def end(run: str) -> None:
     _held.pop(run, None)
 
 
+class _OneAtATime(OnNumbered):
+    """Work of which only one item is computed at a time, in whichever batch."""
+
+    def compute(self, item: Numbered, seen: Any) -> Any:
+        with _computing:
+            return super().compute(item, seen)
+
+
 def _work(run: str, content: bytes) -> Work:
-    if run not in _held:
-        _held.clear()  # a caller that was killed has not ended its run
-        _held[run] = OnNumbered(pickle.loads(content))
-    return _held[run]
+    with _opening:
+        if run not in _held:
+            _held.clear()  # a caller that was killed has not ended its run
+            _held[run] = _OneAtATime(pickle.loads(content))
+        return _held[run]

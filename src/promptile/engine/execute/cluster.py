@@ -1,7 +1,7 @@
 """A dask cluster: one that is there, or one of this machine.
 
-Items go in batches to workers that are named: each has one batch in hand and one waiting, and asks for the next. So
-it is known which items a dead worker had, whatever the scheduler makes of it.
+Items go in batches to workers that are named: each has two batches in hand, of which one reads while the other
+computes. So it is known which items a dead worker had, whatever the scheduler makes of it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ _ALONE = 60.0
 
 _LOOK = 1.0
 """Seconds between two looks at which workers are alive."""
+
+_BATCHES = 2
+"""Batches that a worker has in hand."""
 
 _LARGEST = 8
 """Items of a batch at most."""
@@ -98,7 +101,7 @@ class Dask:
                 for member in crew.look():
                     yield from round_.lose(member.begun, "died")
                 for member in crew.members.values():
-                    while len(member.batches) < 2:
+                    while len(member.batches) < _BATCHES:
                         numbers = round_.give(member.begun, len(member.begun) + crew.size)
                         if not numbers:
                             break
@@ -240,14 +243,16 @@ def _local(workers: int) -> Iterator[Any]:
         # A worker that died is started again by its nanny. The cluster would rather remove one that happens to be
         # away some seconds after an earlier death.
         "distributed.deploy.lost-worker-timeout": "1d",
-        "distributed.nanny.pre-spawn-environ": dask.config.get("distributed.nanny.pre-spawn-environ") | threads,
+        # Instead of dask's own variables, of which one gives memory back so eagerly that the built-in model needs half
+        # as much time again.
+        "distributed.nanny.pre-spawn-environ": threads,
     }
     before = {*os.environ}
     with dask.config.set(settings):
         with starting({}):
             cluster = LocalCluster(
                 n_workers=workers,
-                threads_per_worker=1,
+                threads_per_worker=_BATCHES,
                 processes=True,
                 memory_limit=0,
                 dashboard_address=":0",

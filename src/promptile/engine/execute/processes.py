@@ -19,8 +19,8 @@ from promptile.engine.execute.rounds import Round
 from promptile.engine.execute.worker import serve
 from promptile.errors import UsageError, WorkerError
 
-IN_FLIGHT = 2
-"""Items that a worker has at a time: one is computed while the other is read or written."""
+IN_FLIGHT = 3
+"""Items that a worker has at a time: one is computed, one is read, one is on its way."""
 
 _SPAWN = get_context("spawn")
 THREADS = (
