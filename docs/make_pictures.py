@@ -10,7 +10,7 @@ from PIL import Image
 from promptile.demo import demo
 
 FOLDER = Path(__file__).parent / "images"
-PICTURES = {"fields": "fields.jpg", "water": "scene.jpg", "organs": "volume.jpg"}
+PICTURES = {"fields": "fields.jpg", "water": "scene.jpg", "everything": "everything.jpg", "organs": "volume.jpg"}
 
 
 def main() -> None:

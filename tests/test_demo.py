@@ -8,6 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import SimpleITK as sitk
 from PIL import Image
 
@@ -44,6 +45,21 @@ def test_the_river_is_one_object_over_many_tiles(folder: Path) -> None:
     with labels, rasterio.open(sample("scene.tif")) as image:
         assert labels.transform == image.transform
         assert not labels.read(1)[image.dataset_mask() == 0].any()
+
+
+def test_everything_is_found_without_a_prompt(folder: Path) -> None:
+    found = gpd.read_file(folder / "everything.gpkg")
+    assert len(found) > 300
+    assert found.is_valid.all()
+    assert shapely.coverage_is_valid(found.explode().geometry.to_numpy())
+    truth = gpd.read_file(sample("scene_truth.gpkg")).to_crs(found.crs)
+    for name, least in {"river": 0.8, "lake": 0.9, "island": 0.7}.items():
+        (theirs,) = truth.geometry[truth["category"] == name]
+        assert (found.intersection(theirs).area / found.union(theirs).area).max() > least, name
+    with rasterio.open(folder / "everything.tif") as labels, rasterio.open(sample("scene.tif")) as image:
+        painted, pixel = labels.read(1), abs(labels.transform.a * labels.transform.e)
+        assert not painted[image.dataset_mask() == 0].any()
+    assert np.count_nonzero(painted) * pixel == pytest.approx(found.area.sum())
 
 
 def test_organs_are_found_on_the_volumes_own_grid(folder: Path) -> None:
