@@ -53,49 +53,116 @@ def cluster(nodes: Nodes, edges: Mapping[tuple[Index, Index], Edges]) -> NDArray
         0, 1, …: the same for nodes that are one object, numbered by their first nodes.
     """
     before = {tile.index: int(offset) - 1 for tile, offset in zip(nodes.tiles, nodes.offsets, strict=False)}
-    pairs, apart, ious = [np.empty((0, 2), np.int64)], [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
-    for a, b in sorted(edges):
-        found = edges[a, b]
-        pairs.append(found.pairs + np.array([before[a], before[b]]))
-        apart += [found.apart_a + np.int64(before[a]), found.apart_b + np.int64(before[b])]
-        ious.append(found.ious)
-    order = np.argsort(-np.concatenate(ious), kind="stable")
-    parents = np.arange(len(nodes))
+    steps = [(edges[a, b], np.array([before[a], before[b]])) for a, b in sorted(edges)]
+    roots = np.arange(len(nodes))
+    for found, offset in steps:
+        _unite(found.pairs, offset[0], offset[1], roots)
+    _settle(roots)
     whole = nodes.facts.margins > 0
-    _unite(np.concatenate(pairs)[order], np.concatenate(apart), nodes.tile_of, whole, parents)
-    _flatten(parents)
-    return parents
+    # Where all edges together contradict no tile, their order does not matter; and that is almost everywhere.
+    doubtful = np.zeros(len(nodes), np.bool_)
+    _mark_twice(roots, nodes.tile_of, whole, doubtful)
+    for found, offset in steps:
+        _mark_apart(found.apart_a, offset[0], roots, doubtful)
+        _mark_apart(found.apart_b, offset[1], roots, doubtful)
+    doubtful = doubtful[roots]
+    if doubtful.any():
+        roots[doubtful] = _unite_with_care(nodes, doubtful, steps)
+    _number(roots)
+    return roots
+
+
+def _unite_with_care(
+    nodes: Nodes, doubtful: NDArray[np.bool_], steps: list[tuple[Edges, NDArray[np.int64]]]
+) -> NDArray[np.int64]:
+    """The first node that each doubtful node is one object with."""
+    pairs, apart, ious = [], [], []
+    for found, offset in steps:
+        among = doubtful[found.pairs[:, 0] + offset[0]]
+        pairs.append(found.pairs[among] + offset)
+        ious.append(found.ious[among])
+        for own in (found.apart_a + offset[0], found.apart_b + offset[1]):
+            apart.append(own[doubtful[own].all(axis=1)])
+    order = np.argsort(-np.concatenate(ious), kind="stable")
+    which = np.flatnonzero(doubtful)
+    roots = np.arange(len(which))
+    _unite_or_refuse(
+        np.searchsorted(which, np.concatenate(pairs)[order]),
+        np.searchsorted(which, np.concatenate(apart)),
+        nodes.tile_of[which],
+        nodes.facts.margins[which] > 0,
+        roots,
+    )
+    _settle(roots)
+    return which[roots]
 
 
 @njit(cache=True, nogil=True)
-def _root(parents: Any, i: int) -> int:
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
+def _root(roots: Any, i: int) -> int:
+    while roots[i] != i:
+        roots[i] = roots[roots[i]]
+        i = roots[i]
     return i
 
 
 @njit(cache=True, nogil=True)
-def _flatten(parents: Any) -> None:
-    """Number the sets 0, 1, … in place: a root is the smallest of its set, so it comes before its members."""
-    count = 0
-    for i in range(len(parents)):
-        if parents[i] == i:
-            parents[i] = count
-            count += 1
-        else:
-            parents[i] = parents[parents[i]]
+def _unite(pairs: Any, before_a: int, before_b: int, roots: Any) -> None:
+    for e in range(len(pairs)):
+        p, q = _root(roots, pairs[e, 0] + before_a), _root(roots, pairs[e, 1] + before_b)
+        roots[max(p, q)] = min(p, q)
 
 
 @njit(cache=True, nogil=True)
-def _unite(pairs: Any, apart: Any, tile_of: Any, whole: Any, parents: Any) -> None:
+def _settle(roots: Any) -> None:
+    """Point all nodes at their roots; a root is the smallest of its set, so it comes before its members."""
+    for i in range(len(roots)):
+        roots[i] = roots[roots[i]]
+
+
+@njit(cache=True, nogil=True)
+def _number(roots: Any) -> None:
+    """Number settled sets 0, 1, … in place."""
+    count = 0
+    for i in range(len(roots)):
+        if roots[i] == i:
+            roots[i] = count
+            count += 1
+        else:
+            roots[i] = roots[roots[i]]
+
+
+@njit(cache=True, nogil=True)
+def _mark_apart(apart: Any, before: int, roots: Any, doubtful: Any) -> None:
+    for k in range(len(apart)):
+        p = roots[apart[k, 0] + before]
+        if p == roots[apart[k, 1] + before]:
+            doubtful[p] = True
+
+
+@njit(cache=True, nogil=True)
+def _mark_twice(roots: Any, tile_of: Any, whole: Any, doubtful: Any) -> None:
+    """Mark sets in which a whole label meets another one of its tile; nodes come tile by tile."""
+    last = np.full(len(roots), -1, np.int32)
+    last_whole = np.zeros(len(roots), np.bool_)
+    for i in range(len(roots)):
+        p = roots[i]
+        if last[p] != tile_of[i]:
+            last[p] = tile_of[i]
+            last_whole[p] = whole[i]
+        else:
+            last_whole[p] |= whole[i]
+            doubtful[p] |= last_whole[p]
+
+
+@njit(cache=True, nogil=True)
+def _unite_or_refuse(pairs: Any, apart: Any, tile_of: Any, whole: Any, roots: Any) -> None:
     """Kruskal with mutual exclusion.
 
     Each set keeps a chain of its nodes, and one of the nodes that its nodes are apart from. Chains are appended to each
     other when sets unite, and the shorter of two is what is looked through.
     """
-    n = len(parents)
-    after, last, size = np.full(n, -1, np.int64), np.arange(n), np.ones(n, np.int64)
+    n = len(roots)
+    after, last = np.full(n, -1, np.int64), np.arange(n)
     some_whole = whole.copy()
     first_foe, last_foe, foes = np.full(n, -1, np.int64), np.full(n, -1, np.int64), np.zeros(n, np.int64)
     after_foe = np.full(2 * len(apart), -1, np.int64)
@@ -108,19 +175,18 @@ def _unite(pairs: Any, apart: Any, tile_of: Any, whole: Any, parents: Any) -> No
         last_foe[i] = k
         foes[i] += 1
     for e in range(len(pairs)):
-        p, q = _root(parents, pairs[e, 0]), _root(parents, pairs[e, 1])
+        p, q = _root(roots, pairs[e, 0]), _root(roots, pairs[e, 1])
         if p == q:
             continue
         few, other = (p, q) if foes[p] <= foes[q] else (q, p)
-        if _meets_foe(apart, after_foe, first_foe[few], other, parents):
+        if _meets_foe(apart, after_foe, first_foe[few], other, roots):
             continue
         if (some_whole[p] or some_whole[q]) and _twice_in_a_tile(p, q, after, tile_of, whole):
             continue
         root, child = min(p, q), max(p, q)
-        parents[child] = root
+        roots[child] = root
         after[last[root]] = child
         last[root] = last[child]
-        size[root] += size[child]
         some_whole[root] |= some_whole[child]
         if foes[child]:
             if foes[root]:
@@ -132,9 +198,9 @@ def _unite(pairs: Any, apart: Any, tile_of: Any, whole: Any, parents: Any) -> No
 
 
 @njit(cache=True, nogil=True)
-def _meets_foe(apart: Any, after_foe: Any, k: int, other: int, parents: Any) -> bool:
+def _meets_foe(apart: Any, after_foe: Any, k: int, other: int, roots: Any) -> bool:
     while k >= 0:
-        if _root(parents, apart[k // 2, 1 - k % 2]) == other:
+        if _root(roots, apart[k // 2, 1 - k % 2]) == other:
             return True
         k = after_foe[k]
     return False

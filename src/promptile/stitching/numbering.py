@@ -73,15 +73,16 @@ def join(objects: Mapping[Tile, TileObjects], edges: Mapping[tuple[Index, Index]
     nodes = Nodes.of(objects)
     sets = _Sets.of(nodes, cluster(nodes, edges))
     kept = np.flatnonzero(sets.owned > 0)
-    kept = kept[np.lexsort((kept, sets.layers[kept], sets.firsts[kept]))]
+    kept = kept[np.argsort((sets.firsts[kept] << 8) + sets.layers[kept], kind="stable")]
     ids = np.zeros(len(sets.owned), np.uint32)
     ids[kept] = np.arange(1, len(kept) + 1)
+    scores = sets.scores(nodes)
     ranks = np.zeros_like(ids)
-    ranks[kept[sets.order(nodes, kept)]] = np.arange(1, len(kept) + 1)
+    ranks[kept[sets.order(nodes, scores, kept)]] = np.arange(1, len(kept) + 1)
     return Joined(
         sets.roles(nodes, ids, ranks),
         sets.layers[kept],
-        sets.scores(nodes)[kept],
+        scores[kept],
         sets.parents(nodes, ids)[kept],
         sets.tiles[kept],
         sets.authors[kept] >= 0,
@@ -116,11 +117,11 @@ class _Sets:
         _choose(of_nodes, nodes.tile_of, views, outers, boxes, authors)
         return cls(of_nodes, counts, owned, firsts, layers, tiles, authors)
 
-    def order(self, nodes: Nodes, kept: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The strongest claim first: whole before cut, then margin, then score, then id (position in `kept`)."""
-        authored = self.authors[kept] >= 0
-        margins = np.where(authored, nodes.facts.margins[self.authors[kept]], 0)
-        return np.lexsort((np.arange(len(kept)), -self.scores(nodes)[kept], -margins, ~authored))
+    def order(self, nodes: Nodes, scores: NDArray[np.float32], kept: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions in `kept`, the strongest claim first: larger margin (0: cut), then score, then position."""
+        margins = np.where(self.authors >= 0, nodes.facts.margins[self.authors], 0)[kept].astype(np.int64)
+        fine = np.rint(np.clip(scores[kept], 0, 1) * 0xFFFFFF).astype(np.int64)
+        return np.argsort(-((margins << 24) + fine), kind="stable")
 
     def scores(self, nodes: Nodes) -> NDArray[np.float32]:
         facts, n = nodes.facts, len(self.counts)
@@ -135,12 +136,12 @@ class _Sets:
         above = nodes.offsets[nodes.tile_of[voters]] + local[voters] - 1
         named = ids[self.of_nodes[above]].astype(np.int64)
         sets = self.of_nodes[voters]
-        pairs, of_votes = np.unique(np.stack([sets, named], axis=1)[named > 0], axis=0, return_inverse=True)
         votes = nodes.facts.counts[voters] + np.where(self.authors[sets] == voters, self.counts[sets], 0)
-        totals = np.bincount(of_votes.reshape(-1), weights=votes[named > 0], minlength=len(pairs))
+        packed, of_votes = np.unique((sets << 32) | named, return_inverse=True)
+        totals = np.where(packed & 0xFFFFFFFF > 0, np.bincount(of_votes, weights=votes, minlength=len(packed)), 0)
+        rising = np.lexsort((-packed, totals))  # of equal votes the smaller id comes last, and stays
         chosen = np.zeros(len(ids), np.uint32)
-        rising = np.lexsort((-pairs[:, 1], totals))
-        chosen[pairs[rising, 0]] = pairs[rising, 1]
+        chosen[packed[rising] >> 32] = packed[rising] & 0xFFFFFFFF
         return chosen
 
     def roles(self, nodes: Nodes, ids: NDArray[np.uint32], ranks: NDArray[np.uint32]) -> dict[Index, Roles]:
