@@ -233,7 +233,7 @@ class _Crew:
 
 @contextmanager
 def _local(workers: int) -> Iterator[Any]:
-    """A cluster of this machine; its messages about dead workers are ours to tell."""
+    """A cluster of this machine."""
     import dask
     from distributed import LocalCluster
 
@@ -248,15 +248,15 @@ def _local(workers: int) -> Iterator[Any]:
         "distributed.nanny.pre-spawn-environ": threads,
     }
     before = {*os.environ}
-    with dask.config.set(settings):
+    with dask.config.set(settings), _quiet():
         with starting({}):
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=_BATCHES,
                 processes=True,
                 memory_limit=0,
+                silence_logs=logging.CRITICAL,  # in the workers
                 dashboard_address=":0",
-                silence_logs=logging.CRITICAL,
             )
         try:
             yield cluster
@@ -264,3 +264,15 @@ def _local(workers: int) -> Iterator[Any]:
             cluster.close()
             for name in {*os.environ} - before:  # what is meant for the workers is set in this process as well
                 del os.environ[name]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What a cluster that lives and dies with us says about its workers is ours to tell."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
