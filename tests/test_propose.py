@@ -21,7 +21,7 @@ from promptile.models.basin import load
 from promptile.models.protocols import Embedding, Masks, ModelCard, Proposal, Proposer, View, WindowPrompt
 from proposers import Failing, Pieces, Whole
 
-SHAPES = [(160, 200)]
+SHAPES = [(160, 200), (50, 60, 70)]
 
 
 def blobs(shape: tuple[int, ...], seed: int = 0, size: float = 5.0) -> np.ndarray:

@@ -54,7 +54,7 @@ class Tree:
     """``(n, 2, 3)``: first sample, and the one after the last."""
 
 
-def hierarchy(colours: NDArray[np.float32], known: NDArray[np.bool_], spacing: Sequence[float]) -> Tree:
+def hierarchy(colours: NDArray[np.float32], known: NDArray[np.bool_], spacing: Sequence[float], crumb: int) -> Tree:
     """The tree of all regions.
 
     Parameters
@@ -63,6 +63,8 @@ def hierarchy(colours: NDArray[np.float32], known: NDArray[np.bool_], spacing: S
         Smooth, in steps that a person sees.
     known : ndarray of bool, shape (z, y, x)
     spacing : sequence of three floats
+    crumb : int
+        Samples below which basins are not looked at one by one: most of the time would go into them.
     """
     finest = min(spacing)
     lengths = np.array([s / finest for s in spacing])
@@ -72,6 +74,11 @@ def hierarchy(colours: NDArray[np.float32], known: NDArray[np.bool_], spacing: S
     faces = lengths.prod() / lengths
     amounts, boxes = _amounts(basins, count, colours, steep, faces)
     ends, links = _borders(basins, steep, faces)
+    groups = _groups(ends, links, amounts[:, SIZE] / np.sqrt(faces.prod()), crumb)
+    if len(groups) and groups.max() + 1 < count:
+        basins = np.where(basins >= 0, groups[basins], -1).astype(np.int32)
+        amounts, boxes = _amounts(basins, int(groups.max()) + 1, colours, steep, faces)
+        ends, links = _borders(basins, steep, faces)
     return Tree(basins, *_joined(ends, links, amounts, boxes))
 
 
@@ -238,6 +245,39 @@ def _doubled(table: Any) -> Any:
         if table[0, i] >= 0:
             wide[:, _place(wide, table[0, i])] = table[:, i]
     return wide
+
+
+@numba.njit(cache=True, nogil=True)
+def _groups(ends: Any, links: Any, sizes: Any, crumb: int) -> Any:
+    """``(n,)``: a group for each basin: crumbs go with the neighbour from which least divides them."""
+    nearest, gap = np.full(len(sizes), -1, np.int32), np.full(len(sizes), np.inf)
+    for e in range(len(ends)):
+        for k in range(2):
+            i = ends[e, k]
+            if sizes[i] < crumb and links[e, 1] / links[e, 0] < gap[i]:
+                nearest[i], gap[i] = ends[e, 1 - k], links[e, 1] / links[e, 0]
+    groups = np.full(len(sizes), -1, np.int32)
+    first = np.arange(len(sizes)).astype(np.int32)
+    for i in range(len(sizes)):
+        a, b = _first(first, i), _first(first, nearest[i] if nearest[i] >= 0 else i)
+        first[max(a, b)] = min(a, b)
+    count = 0
+    for i in range(len(sizes)):
+        a = _first(first, i)
+        if a == i:
+            groups[i] = count
+            count += 1
+        groups[i] = groups[a]
+    return groups
+
+
+@numba.njit(cache=True, nogil=True)
+def _first(first: Any, i: Any) -> Any:
+    """The first one of a group, found by following those before."""
+    while first[i] != i:
+        first[i] = first[first[i]]
+        i = first[i]
+    return i
 
 
 @numba.njit(cache=True, nogil=True)

@@ -15,6 +15,9 @@ from promptile.models.protocols import Proposal, View
 SMOOTH = 1.0
 """Samples: blur before colours are compared."""
 
+CRUMB = 12
+"""Samples of a watershed's basin below which it is part of a neighbour."""
+
 TASTE = Taste(
     least_size=50,
     least_score=0.25,
@@ -27,7 +30,8 @@ TASTE = Taste(
     size=1.37,
     size_squared=-0.29,
 )
-"""Fitted to roofs, fields, water, nuclei and things in photos, by `benchmarks/everything.py`; each set counts alike."""
+"""A logistic regression of the IoU of regions with roofs, fields, water, forest, nuclei and things in photos, each
+kind counting alike, rounded; objects of 230 samples are likeliest."""
 
 
 def proposals(view: View) -> list[Proposal]:
@@ -35,7 +39,7 @@ def proposals(view: View) -> list[Proposal]:
     if not view.valid.any():
         return []
     colours = _smooth(lab(view.samples), view.valid)
-    tree = hierarchy(colours[:, None], view.valid[None], (min(view.spacing), *view.spacing))
+    tree = hierarchy(colours[:, None], view.valid[None], (min(view.spacing), *view.spacing), CRUMB)
     found = []
     for region in standing(tree, TASTE):
         box = Window.between([s.start for s in region.box[1:]], [s.stop for s in region.box[1:]])

@@ -12,11 +12,12 @@ from promptile.models.basin.solid.consensus import agreed
 from promptile.models.basin.solid.corrections import corrected, lost, mistake
 from promptile.models.basin.solid.growth import grown, partial
 from promptile.models.basin.solid.masks import tidied
+from promptile.models.basin.solid.proposals import proposals
 from promptile.models.basin.solid.ranking import BOX, CLICK, FLAT_BOX
 from promptile.models.basin.solid.resolving import resolved
 from promptile.models.basin.solid.supports import flat_axis, supports_of_box, supports_of_click
 from promptile.models.basin.solid.workgrid import Field
-from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
+from promptile.models.protocols import Embedding, Masks, ModelCard, Proposal, View, WindowPrompt
 
 LIMIT = 0.01
 """Fields end here and at one minus this, so that logits stay finite."""
@@ -33,7 +34,7 @@ class Solid:
         self.card = ModelCard(
             name="basin",
             family="basin",
-            abilities=frozenset({"points", "box", "mask"}),
+            abilities=frozenset({"points", "box", "mask", "propose"}),
             ndim=3,
             licence="BSD-3-Clause",
             digest="basin-solid-3",
@@ -49,6 +50,9 @@ class Solid:
         if prompt.mask is not None and (prompt.mask > 0).any() and not _restarts(view, prompt):
             return _continued(samples, view, prompt)
         return _found(samples, view, prompt)
+
+    def propose(self, view: View) -> list[Proposal]:
+        return proposals(view)
 
 
 def _found(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
