@@ -23,9 +23,9 @@ PIECE = Window((1116, 540), (72, 108))
 ZOOM = 10
 SHAPINGS = {
     "exact": Shaping(),
-    "--simplify 1.5": Shaping(simplify=1.5),
-    "--simplify 1.5 --smooth": Shaping(simplify=1.5, smooth=3),
-    "--simplify 1.5 --regularize": Shaping(simplify=1.5, regularize=True),
+    "--simplify 1": Shaping(simplify=1),
+    "--simplify 1 --smooth": Shaping(simplify=1, smooth=3),
+    "--simplify 1 --regularize": Shaping(simplify=1, regularize=True),
 }
 
 

@@ -11,71 +11,74 @@ A piece of an arc may become a straight chord if
 
 1. no point of it is farther from the chord than the tolerance,
 2. it runs steadily along rows or columns, so that it and the chord enclose a simple pocket, and
-3. no other vertex, of whatever outline *before anything was simplified*, lies in that pocket or on the chord.
+3. no other vertex, of whatever line *before anything was simplified*, lies in that pocket or on the chord.
 
 Then chords cannot cross, whatever else is simplified and in whatever order. Suppose two did, once. The ends of each
 lie outside of the other's pocket (3). To get from the chord it crosses to its end, the second chord must leave the
-pocket: not through the chord, both are straight; so through the outline that the chord replaces. The edge of that
-outline which it crosses is an original one, and by the same reasoning would have an end in the second chord's pocket.
+pocket: not through the chord, both are straight; so through the line that the chord replaces. The edge of that
+line which it crosses is an original one, and by the same reasoning would have an end in the second chord's pocket.
 
 Chords between two nodes need one more rule: two arcs with the same ends must not become one line. Such a chord
 is taken only if the arc lies strictly on its left and it runs along neither rows nor columns. Of two arcs on the left,
 the outer has the inner in its pocket.
+
+What is simplified is the line of middles (`promptile.vectors.marks`), unless the tolerance forbids it; distances are
+those of the corners of samples.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from promptile.vectors.marks import NODE_MARK, Sheet, mark_at
+from promptile.vectors.marks import NODE_MARK, Sheet, has_vertex, mark_at
 from promptile.vectors.rings import Rings
 
 
-def with_nodes(rings: Rings, sheet: Sheet) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]]:
-    """All vertices of the rings, also those that are only their neighbours'.
+class Lines(NamedTuple):
+    """Closed lines with all their vertices, also those that are only their neighbours'."""
 
-    Returns
-    -------
-    points : ndarray of int32, shape (m, 2)
-        Row and column; the first point of a ring is not repeated.
-    starts : ndarray of int64, shape (rings + 1,)
-        Where each ring begins.
-    nodes : ndarray of bool, shape (m,)
-        Which points are nodes.
-    """
+    points: NDArray[np.int32]
+    """``(m, 2)``: rows and columns in half steps; a line's first point is not repeated."""
+    starts: NDArray[np.int64]
+    """``(lines + 1,)``: where each begins."""
+    nodes: NDArray[np.bool_]
+    """``(m,)``: which points are nodes."""
+    sheet: Sheet
+    """The vertices of all outlines within the bounding boxes of the objects."""
+    middles: bool
+    """Whether these are lines of middles, or the outlines themselves."""
+
+
+def lines_of(rings: Rings, sheet: Sheet, middles: bool) -> Lines:
+    """The outlines that `rings` are, or their lines of `middles`."""
     starts = np.zeros(len(rings.polygon) + 1, np.int64)
     none, no_flags = np.empty((0, 2), np.int32), np.empty(0, np.bool_)
     _walk(rings.points, rings.starts, sheet, starts, (none, no_flags))
     points, nodes = np.empty((starts[-1], 2), np.int32), np.empty(starts[-1], np.bool_)
     _walk(rings.points, rings.starts, sheet, starts, (points, nodes))
-    return points, starts, nodes
+    if middles:
+        used = _shrink_steps(points, starts, nodes)
+        points, nodes = points[:used], nodes[:used]
+    return Lines(points, starts, nodes, sheet, middles)
 
 
-def simplified(
-    outlines: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]],
-    sheet: Sheet,
-    metric: NDArray[np.float64],
-    tolerance: float,
-) -> NDArray[np.bool_]:
-    """Which vertices of the `outlines` that `with_nodes` gave are kept; nodes always are.
+def simplified(lines: Lines, metric: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
+    """Which vertices of the `lines` are kept; nodes always are.
 
     Parameters
     ----------
-    outlines : tuple
-        Points, starts and nodes.
-    sheet : Sheet
-        All vertices within the bounding boxes of the objects.
+    lines : Lines
     metric : ndarray, shape (2, 2)
-        Takes steps in rows and columns to steps in the world.
+        Takes half steps in rows and columns to steps in the world.
     tolerance : float
-        Largest distance in the world between a vertex that is left out and the new outline.
+        Largest distance in the world between a corner of the outlines and the new line.
     """
-    kept = outlines[2].copy()
-    _simplify(*outlines, kept, sheet, metric, tolerance**2)
+    kept = lines.nodes.copy()
+    _simplify(lines, kept, metric, tolerance**2)
     return kept
 
 
@@ -95,14 +98,51 @@ def _walk(points: Any, ends: Any, sheet: Any, starts: Any, out: Any) -> None:
                 node = mark_at(sheet, row, col) & NODE_MARK != 0
                 if corner or node:
                     if writing:
-                        found[used, 0], found[used, 1], flags[used] = row, col, node
+                        found[used, 0], found[used, 1], flags[used] = 2 * row, 2 * col, node
                     used += 1
                 row, col, corner = row + down, col + right, False
     starts[len(ends) - 1] = used
 
 
 @njit(cache=True, nogil=True)
-def _simplify(points: Any, starts: Any, nodes: Any, kept: Any, sheet: Any, metric: Any, limit: float) -> None:
+def _shrink_steps(points: Any, starts: Any, nodes: Any) -> int:
+    """Put the middle of each step in the place of its two corners; how many points there are then."""
+    used = 0
+    for ring in range(len(starts) - 1):
+        begin, count = starts[ring], starts[ring + 1] - starts[ring]
+        line, flags = points[begin : begin + count].copy(), nodes[begin : begin + count].copy()
+        starts[ring] = used
+        last = _is_step(line, flags, count - 1)
+        for k in range(count):
+            step = _is_step(line, flags, k)
+            if not last and not step:
+                points[used], nodes[used] = line[k], flags[k]
+                used += 1
+            if step:
+                following = (k + 1) % count
+                points[used, 0] = (line[k, 0] + line[following, 0]) // 2
+                points[used, 1] = (line[k, 1] + line[following, 1]) // 2
+                nodes[used] = False
+                used += 1
+            last = step
+    starts[len(starts) - 1] = used
+    return used
+
+
+@njit(cache=True, nogil=True)
+def _is_step(line: Any, nodes: Any, k: int) -> bool:
+    """Whether the edge after vertex `k` is one sample long and the line turns there and back."""
+    count = len(line)
+    after, beyond = (k + 1) % count, (k + 2) % count
+    if nodes[k] or nodes[after] or abs(line[after, 0] - line[k, 0]) + abs(line[after, 1] - line[k, 1]) != 2:
+        return False
+    down, right = line[k, 0] - line[k - 1, 0], line[k, 1] - line[k - 1, 1]
+    return bool(down * (line[beyond, 0] - line[after, 0]) + right * (line[beyond, 1] - line[after, 1]) > 0)
+
+
+@njit(cache=True, nogil=True)
+def _simplify(lines: Any, kept: Any, metric: Any, limit: float) -> None:
+    points, starts, nodes = lines.points, lines.starts, lines.nodes
     for ring in range(len(starts) - 1):
         begin, count = starts[ring], starts[ring + 1] - starts[ring]
         first = 0
@@ -120,10 +160,10 @@ def _simplify(points: Any, starts: Any, nodes: Any, kept: Any, sheet: Any, metri
             if length == count:  # a loop: what is farthest from its only fixed point becomes another one
                 half = _farthest_from_start(points, order, metric)
                 kept[order[half]] = True
-                _arc(points, order[: half + 1], kept, sheet, metric, limit)
-                _arc(points, order[half:], kept, sheet, metric, limit)
+                _arc(lines, order[: half + 1], kept, metric, limit)
+                _arc(lines, order[half:], kept, metric, limit)
             elif length > 1:
-                _arc(points, order, kept, sheet, metric, limit)
+                _arc(lines, order, kept, metric, limit)
             at += length
 
 
@@ -155,13 +195,13 @@ def _farthest_from_start(points: Any, order: Any, metric: Any) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _arc(points: Any, order: Any, kept: Any, sheet: Any, metric: Any, limit: float) -> None:
+def _arc(lines: Any, order: Any, kept: Any, metric: Any, limit: float) -> None:
     """Keep the vertices of an arc that its simplified line needs: split at the farthest until chords are allowed."""
-    if _before(points, order[-1], order[0]):
+    if _before(lines.points, order[-1], order[0]):
         order = order[::-1]
     line = np.empty((len(order), 2), np.int64)
     for k in range(len(order)):
-        line[k] = points[order[k]]
+        line[k] = lines.points[order[k]]
     todo = [(0, len(order) - 1)]
     while len(todo) > 0:
         i, j = todo.pop()
@@ -169,7 +209,7 @@ def _arc(points: Any, order: Any, kept: Any, sheet: Any, metric: Any, limit: flo
             continue
         farthest, near = _deviation(line, i, j, metric, limit)
         whole = i == 0 and j == len(order) - 1
-        if near and not (whole and not _on_the_left(line)) and _pocket_is_free(line, i, j, sheet):
+        if near and not (whole and not _on_the_left(line)) and _pocket_is_free(line, i, j, lines):
             continue
         kept[order[farthest]] = True
         todo.append((i, farthest))
@@ -184,13 +224,16 @@ def _deviation(line: Any, i: int, j: int, metric: Any, limit: float) -> tuple[in
     length = x * x + y * y
     farthest, best = i + 1, -1.0
     for k in range(i + 1, j):
-        down, right = line[k, 0] - line[i, 0], line[k, 1] - line[i, 1]
-        px, py = metric[0, 0] * down + metric[0, 1] * right, metric[1, 0] * down + metric[1, 1] * right
-        along = min(max((px * x + py * y) / length, 0.0), 1.0)
-        px, py = px - along * x, py - along * y
-        distance = px * px + py * py
-        if distance > best:
-            farthest, best = k, distance
+        # Of a step both corners count. Those of a step at an end of the chord are half a sample away from that.
+        odd_down, odd_right = line[k, 0] & 1, line[k, 1] & 1
+        for side in range(-1, 2, 2) if odd_down or odd_right else range(1):
+            down, right = line[k, 0] + side * odd_down - line[i, 0], line[k, 1] + side * odd_right - line[i, 1]
+            px, py = metric[0, 0] * down + metric[0, 1] * right, metric[1, 0] * down + metric[1, 1] * right
+            along = min(max((px * x + py * y) / length, 0.0), 1.0)
+            px, py = px - along * x, py - along * y
+            distance = px * px + py * py
+            if distance > best:
+                farthest, best = k, distance
     return farthest, best <= limit
 
 
@@ -207,35 +250,55 @@ def _on_the_left(line: Any) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _pocket_is_free(line: Any, i: int, j: int, sheet: Any) -> bool:
+def _pocket_is_free(line: Any, i: int, j: int, lines: Any) -> bool:
     """Whether the line from `i` to `j` is steady along an axis and no vertex lies between it and its chord, or on it.
 
-    Between two columns that hold lattice points there is nothing to look for, so each column is looked through from
-    the line to the chord; or each row, if the line is steady along rows.
+    Vertices have whole numbers, so it is enough to look from the line to the chord in each column, or in each row if
+    the line is steady along rows.
     """
     axis = 1 if abs(line[j, 1] - line[i, 1]) >= abs(line[j, 0] - line[i, 0]) else 0
     if not _is_steady(line, i, j, axis):
         axis = 1 - axis
         if not _is_steady(line, i, j, axis):
             return False
+    cross = 1 - axis
+    k = i
+    while k <= j:
+        here, low, high = line[k, axis], line[k, cross], line[k, cross]
+        while k < j and line[k + 1, axis] == here:  # the line runs across
+            k += 1
+            low, high = min(low, line[k, cross]), max(high, line[k, cross])
+        if not _is_free_at(line, i, j, axis, here, low, high, lines):
+            return False
+        if k < j:
+            step = 1 if line[k + 1, axis] > here else -1
+            for between in range(here + step, line[k + 1, axis], step):
+                high, low = _level(line, k, k + 1, axis, between)
+                if not _is_free_at(line, i, j, axis, between, low, high, lines):
+                    return False
+        k += 1
+    return True
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _level(line: Any, i: int, j: int, axis: int, here: int) -> tuple[int, int]:
+    """How high the straight line from point `i` to point `j` is at position `here` of the axis: rounded down and up."""
     rise, run = line[j, 1 - axis] - line[i, 1 - axis], line[j, axis] - line[i, axis]
     if run < 0:
         rise, run = -rise, -run
-    for k in range(i, j):
-        here, there = line[k, axis], line[k + 1, axis]
-        low, high = line[k, 1 - axis], line[k + 1, 1 - axis]
-        if here == there:
-            low, high, step, there = min(low, high), max(low, high), 1, here + 1
-        else:
-            step = 1 if there > here else -1
-            here += step  # at its ends the line turns, and is looked at there, or the chord begins
-        while here != there:
-            level = rise * (here - line[i, axis])  # the chord lies at level / run above its start
-            top = line[i, 1 - axis] + level // run
-            bottom = line[i, 1 - axis] - (-level // run)
-            if _any_mark(sheet, axis, here, high + 1, top) or _any_mark(sheet, axis, here, bottom, low - 1):
-                return False
-            here += step
+    level = rise * (here - line[i, axis])
+    return line[i, 1 - axis] + level // run, line[i, 1 - axis] - (-level // run)
+
+
+@njit(cache=True, nogil=True)
+def _is_free_at(line: Any, i: int, j: int, axis: int, here: int, low: int, high: int, lines: Any) -> bool:
+    """Whether nothing lies between the line, from `low` to `high` at position `here`, and the chord, or on it."""
+    top, bottom = _level(line, i, j, axis, here)
+    first, last = (high + 1, top) if top > high else (bottom, low - 1)
+    for across in range(first, last + 1):
+        row, col = (across, here) if axis == 1 else (here, across)
+        if has_vertex(lines.sheet, row, col, lines.middles):
+            return False
     return True
 
 
@@ -247,13 +310,3 @@ def _is_steady(line: Any, i: int, j: int, axis: int) -> bool:
     for k in range(i, j):
         least = min(least, (line[k + 1, axis] - line[k, axis]) * way)
     return bool(least >= 0)
-
-
-@njit(cache=True, nogil=True)
-def _any_mark(sheet: Any, axis: int, here: int, first: int, last: int) -> bool:
-    """Whether there is a mark at position `here` of the axis, from `first` to `last` across it."""
-    for across in range(first, last + 1):
-        row, col = (across, here) if axis == 1 else (here, across)
-        if mark_at(sheet, row, col):
-            return True
-    return False

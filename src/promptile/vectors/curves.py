@@ -18,45 +18,36 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from promptile.vectors.marks import Sheet, mark_at
+from promptile.vectors.arcs import Lines
+from promptile.vectors.marks import has_vertex
 
 
 def smoothed(
-    outlines: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.bool_]],
-    kept: NDArray[np.bool_],
-    sheet: Sheet,
-    metric: NDArray[np.float64],
-    rule: tuple[int, float],
+    lines: Lines, kept: NDArray[np.bool_], metric: NDArray[np.float64], rule: tuple[int, float]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Points ``(m, 2)`` and starts of closed rings, whose first point is repeated.
+    """Points ``(m, 2)`` on the lattice, and starts, of closed rings, whose first point is repeated.
 
     Parameters
     ----------
-    outlines : tuple
-        Points, starts and nodes, as `promptile.vectors.arcs.with_nodes` gives them.
+    lines : Lines
     kept : ndarray of bool
-        Which of the points are vertices; nodes are, and stay where they are.
-    sheet : Sheet
-        All vertices within the bounding boxes of the objects, also those that are not kept.
+        Which of their points are vertices; nodes are, and stay where they are.
     metric : ndarray, shape (2, 2)
-        Takes steps in rows and columns to steps in the world.
+        Takes half steps in rows and columns to steps in the world.
     rule : tuple of int and float
         How often corners are cut (0: not at all), and how far from a vertex its curve may begin.
     """
-    points, starts, nodes = outlines
-    pieces = 2 ** rule[0]
-    rings = len(starts) - 1
-    room = int(kept.sum()) * (pieces + 1 if rule[0] else 1) + rings
-    found, ends = np.empty((room, 2)), np.zeros(rings + 1, np.int64)
-    _smooth(points, starts, nodes, kept, sheet, metric, (pieces if rule[0] else 0, rule[1]), found, ends)
-    return found[: ends[-1]], ends
+    pieces = 2 ** rule[0] if rule[0] else 0
+    rings = len(lines.starts) - 1
+    found, ends = np.empty((int(kept.sum()) * (pieces + 1) + rings, 2)), np.zeros(rings + 1, np.int64)
+    _smooth(lines, kept, metric, (pieces, rule[1]), found, ends)
+    return found[: ends[-1]] / 2, ends
 
 
 @njit(cache=True, nogil=True)
-def _smooth(
-    points: Any, starts: Any, nodes: Any, kept: Any, sheet: Any, metric: Any, rule: Any, found: Any, ends: Any
-) -> None:
+def _smooth(lines: Any, kept: Any, metric: Any, rule: Any, found: Any, ends: Any) -> None:
     pieces, reach = rule
+    points, starts, nodes = lines.points, lines.starts, lines.nodes
     used = 0
     triangle = np.empty((3, 2))
     for ring in range(len(starts) - 1):
@@ -68,7 +59,7 @@ def _smooth(
             _towards(triangle, 0, points[begin + before], metric, reach)
             _towards(triangle, 2, points[begin + after], metric, reach)
             cut = pieces > 0 and not nodes[begin + here]
-            if cut and _is_free(triangle, points[begin : begin + count], before, after, sheet):
+            if cut and _is_free(triangle, points[begin : begin + count], before, after, lines):
                 used = _curve(triangle, pieces, found, used, ends[ring])
             else:
                 found[used] = triangle[1]
@@ -108,7 +99,7 @@ def _curve(triangle: Any, pieces: int, found: Any, used: int, first: int) -> int
 
 
 @njit(cache=True, nogil=True)
-def _is_free(triangle: Any, ring: Any, before: int, after: int, sheet: Any) -> bool:
+def _is_free(triangle: Any, ring: Any, before: int, after: int, lines: Any) -> bool:
     """Whether all vertices in the triangle are the ring's own, from the vertex before to the one after.
 
     Those of them that are not kept do no harm: they are gone.
@@ -119,7 +110,7 @@ def _is_free(triangle: Any, ring: Any, before: int, after: int, sheet: Any) -> b
     marks = 0
     for row in range(int(np.ceil(corners[:, 0].min())), int(np.floor(corners[:, 0].max())) + 1):
         for col in range(int(np.ceil(corners[:, 1].min())), int(np.floor(corners[:, 1].max())) + 1):
-            if mark_at(sheet, row, col) and _holds(corners, row, col):
+            if has_vertex(lines.sheet, row, col, lines.middles) and _holds(corners, row, col):
                 marks += 1
     own, k = 0, before
     while True:

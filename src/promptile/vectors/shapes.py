@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from promptile.corners import CornerScan
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
-from promptile.vectors.arcs import simplified, with_nodes
+from promptile.vectors.arcs import lines_of, simplified
 from promptile.vectors.curves import smoothed
 from promptile.vectors.holes import filled
 from promptile.vectors.marks import Marks, Sheet
@@ -53,7 +53,7 @@ class Shaper:
     def of_masks(self, masks: Sequence[ObjectMask], sizes: NDArray[np.float64]) -> NDArray[np.object_]:
         """One MultiPolygon for each of the `masks`, which know nothing of each other.
 
-        To move outlines takes two bits per sample of a mask's bounding box.
+        To move outlines takes four bits per sample of a mask's bounding box.
         """
         if not self.shaping.moves:
             return geometries(masks, self.grid)
@@ -69,12 +69,12 @@ class Shaper:
     def _lines(self, rings: Rings, sheet: Sheet, tolerance: float, smooth: int) -> Rings:
         if not tolerance and not smooth:
             return rings
-        outlines = with_nodes(rings, sheet)
-        kept = np.ones(len(outlines[2]), np.bool_)
+        lines = lines_of(rings, sheet, tolerance >= max(self.grid.spacing) / 2)
+        kept = np.ones(len(lines.nodes), np.bool_)
         if tolerance:
-            kept = simplified(outlines, sheet, self._metric, tolerance)
+            kept = simplified(lines, self._metric / 2, tolerance)
         rule = (smooth, _ROUND * max(tolerance, *self.grid.spacing))
-        points, starts = smoothed(outlines, kept, sheet, self._metric, rule)
+        points, starts = smoothed(lines, kept, self._metric / 2, rule)
         return rings._replace(points=points, starts=starts)
 
     def _regularize(self, shapes: NDArray[np.object_], rings: Rings, ids: NDArray[np.int64], sheet: Sheet) -> None:

@@ -76,7 +76,7 @@ def stream(labels: Labels, shaping: Shaping = EXACT, piece: tuple[int, int] = PI
     ----------
     labels : Labels
     shaping : Shaping
-        What is done to the outlines. To move them takes two bits per sample of the rows in which objects are open.
+        What is done to the outlines. To move them takes four bits per sample of the rows in which objects are open.
     piece : tuple of int
         Shape in which labels are read.
 
