@@ -127,5 +127,5 @@ def objects_table(known: Known, totals: Totals, grid: Grid, *, hierarchy: bool, 
     if scales:
         columns["level"] = known.levels[order]
     frame = pd.DataFrame(columns)
-    frame["bbox"] = list(boxes.reshape(len(boxes), -1))
+    frame["bbox"] = list(boxes.reshape(len(boxes), 2 * grid.ndim))
     return frame
