@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from promptile.vectors.arcs import Lines
+from promptile.vectors.lines import Lines
 from promptile.vectors.marks import has_vertex
 
 

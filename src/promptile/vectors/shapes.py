@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from promptile.corners import CornerScan
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
-from promptile.vectors.arcs import lines_of, simplified
+from promptile.vectors.arcs import simplified
 from promptile.vectors.curves import smoothed
 from promptile.vectors.holes import filled
+from promptile.vectors.lines import lines_of
 from promptile.vectors.marks import Marks, Sheet
 from promptile.vectors.outlines import corners_of, geometries, sort, to_geometries
 from promptile.vectors.rightangles import right_angled
