@@ -40,13 +40,13 @@ def check_coverage(labels: np.ndarray, shaping: Shaping, grid: Grid | None = Non
 images = hnp.arrays(np.uint32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=16), elements=st.integers(0, 3))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(images, st.sampled_from([0.4, 0.8, 1.1, 1.5, 2.3, 5.0]))
 def test_simplified_noise_is_a_coverage(labels: np.ndarray, tolerance: float) -> None:
     check_coverage(labels, Shaping(simplify=tolerance))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(images, st.sampled_from([0, 0.8, 1.5, 4.0]), st.integers(1, 3))
 def test_smoothed_noise_is_a_coverage(labels: np.ndarray, tolerance: float, rounds: int) -> None:
     check_coverage(labels, Shaping(simplify=tolerance, smooth=rounds))
@@ -62,7 +62,7 @@ def grown(draw: st.DrawFn) -> np.ndarray:
     return np.argmax(fields, axis=0).astype(np.uint32)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(grown(), st.sampled_from([0.5, 0.8, 1.2, 2.0, 3.7, 10.0]), st.integers(0, 2))
 def test_shaped_blobs_are_a_coverage(labels: np.ndarray, tolerance: float, rounds: int) -> None:
     check_coverage(labels, Shaping(simplify=tolerance, smooth=rounds))
