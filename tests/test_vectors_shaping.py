@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from promptile.corners import CornerScan
 from promptile.errors import UsageError
-from promptile.grid import Grid
+from promptile.grid import Grid, Window
+from promptile.vectors.lines import lines_of
+from promptile.vectors.marks import Marks, has_vertex
+from promptile.vectors.rings import trace
 from promptile.vectors.shaping import Shaping
 from test_vectors_stream import as_labels, blobs, corner_grid, polygons
 
@@ -75,6 +79,20 @@ def test_any_pieces_give_the_same(labels: np.ndarray, tolerance: float, rounds: 
     found, wanted = polygons(as_labels(labels), piece, shaping), polygons(as_labels(labels), WHOLE, shaping)
     assert found.keys() == wanted.keys()
     assert all(shapely.equals_exact(shape, wanted[number], 0) for number, shape in found.items())
+
+
+@settings(deadline=None)
+@given(images, st.booleans())
+def test_lines_and_marks_know_the_same_vertices(labels: np.ndarray, middles: bool) -> None:
+    """What keeps lines from crossing: each vertex of any line is found where it is looked for, and no other."""
+    corners = CornerScan()(np.pad(labels + np.uint32(1), 1), 0, 0)
+    marks = Marks(Window.of(np.add(labels.shape, 1)), labels.shape)
+    marks.slide(0, labels.shape[0] + 1)
+    marks.add(corners)
+    lines = lines_of(trace(corners.by_label()), marks.sheet, middles)
+    places = np.argwhere(np.ones(2 * np.add(labels.shape, 1) - 1))
+    found = {(row, col) for row, col in places.tolist() if has_vertex(marks.sheet, row, col, middles)}
+    assert found == {(row, col) for row, col in lines.points.tolist()}
 
 
 @pytest.mark.parametrize("tolerance", [0.5, 1, 2, 5])

@@ -29,7 +29,7 @@ _GDAL_OPTIONS = {"GDAL_CACHEMAX": 64, "GDAL_NUM_THREADS": 2}
 
 
 def write(result: Result, path: Path) -> None:
-    """Write ids, 0 is background, in the smallest of uint8, uint16 and uint32 that holds them.
+    """Write the ids of the first layer, 0 is background, in the smallest of uint8, uint16 and uint32 that holds them.
 
     No value is nodata: that nothing was found somewhere is an answer. Overviews are by nearest neighbour, blocks
     without objects take no space. Memory does not depend on the image.

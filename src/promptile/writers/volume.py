@@ -21,7 +21,7 @@ _SLAB = 2**24
 
 
 def write(result: Result, path: Path) -> None:
-    """Write ids, 0 is background, in the smallest of uint8, uint16 and uint32 that holds them.
+    """Write the ids of the first layer, 0 is background, in the smallest of uint8, uint16 and uint32 that holds them.
 
     The labels are held once in memory, in that type: ITK compresses images as a whole.
     """
