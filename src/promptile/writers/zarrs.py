@@ -30,7 +30,8 @@ def write(result: Result, path: Path) -> None:
     """Write the ids of the first layer, 0 is background, as OME-Zarr 0.5 with coarser levels.
 
     A coarser level has the id of the first of the samples that each of its samples covers. Memory does not depend on
-    the image. OME-Zarr 0.5 knows scale and translation only. The attribute ``promptile`` holds the whole affine and the space.
+    the image. OME-Zarr 0.5 knows scale and translation only. The attribute ``promptile`` holds the whole affine and
+    the space.
     """
     grid, objects = result.grid, result.objects
     group = zarr.create_group(path, zarr_format=3)
