@@ -10,12 +10,14 @@ the truth of a tile's outer window: exactly, or with the errors that models make
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numba import njit
 from numpy.typing import NDArray
 
@@ -116,9 +118,9 @@ def perfect(view: NDArray[np.uint32], tile: Tile, shape: tuple[int, ...]) -> Til
 
 def dense(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
     """Ids, and the labels as 1 + position among the ids."""
-    ids, inverse = np.unique(labels, return_inverse=True)
-    inverse = inverse.reshape(labels.shape)
-    return (ids[1:], inverse) if ids[0] == 0 else (ids, inverse + 1)
+    codes, ids = pd.factorize(labels.ravel(), sort=True)  # a hash, where np.unique sorts
+    codes = codes.reshape(labels.shape)
+    return (ids[1:], codes) if ids[0] == 0 else (ids, codes + 1)
 
 
 def answer(labels: NDArray[np.integer], rng: np.random.Generator) -> TileAnswer:
@@ -225,10 +227,12 @@ class Figures:
     crossing: float
     """Mean IoU of the truth's objects that cross a core border."""
     seam: float
-    """Label changes along core borders, as often as elsewhere: 1."""
+    """Label changes along core borders; 1: as often as elsewhere."""
+    rim: float
+    """The same along the borders of outer windows."""
 
 
-def compare(got: NDArray[np.uint32], scene: NDArray[np.uint32], cores: list[Window]) -> Figures:
+def compare(got: NDArray[np.uint32], scene: NDArray[np.uint32], around: list[Tile]) -> Figures:
     """Count what went wrong.
 
     A result object *stands for* the truth's object that it shares most pixels with, where that is half of it.
@@ -240,7 +244,8 @@ def compare(got: NDArray[np.uint32], scene: NDArray[np.uint32], cores: list[Wind
     (true_ids, t), (got_ids, g) = dense(scene), dense(got)
     bands = np.append(False, true_ids >= BAND)
     n, m = len(true_ids), len(got_ids)
-    keys, shared = np.unique(t.astype(np.int64) * (m + 1) + g, return_counts=True)
+    of_pairs, keys = pd.factorize((t * (m + 1) + g).ravel())
+    shared = np.bincount(of_pairs)
     i, j = np.divmod(keys, m + 1)
     size_t, size_g = np.bincount(t.ravel(), minlength=n + 1), np.bincount(g.ravel(), minlength=m + 1)
     both = (i > 0) & (j > 0)
@@ -258,10 +263,7 @@ def compare(got: NDArray[np.uint32], scene: NDArray[np.uint32], cores: list[Wind
     scored = ~bands[i]
     m_scored = m - len(np.unique(j[stands & bands[i]]))
     n_scored = n - int(bands.sum())
-    borders = [np.zeros(k, bool) for k in scene.shape]
-    for core in cores:
-        for axis, start in enumerate(core.start):
-            borders[axis][start] = start > 0
+    cores = _borders([tile.core for tile in around], scene.shape)
     return Figures(
         split=int((parts > 1).sum()),
         fused=int((holds > 1).sum()),
@@ -270,9 +272,20 @@ def compare(got: NDArray[np.uint32], scene: NDArray[np.uint32], cores: list[Wind
         f1_50=2 * int((iou[scored] > 0.5).sum()) / (n_scored + m_scored),
         f1_75=2 * int((iou[scored] > 0.75).sum()) / (n_scored + m_scored),
         changed=changed,
-        crossing=float(best[_crossing(t, borders)].mean()),
-        seam=_seam(got, borders),
+        crossing=float(best[_crossing(t, cores)].mean()),
+        seam=_seam(got, cores),
+        rim=_seam(got, _borders([tile.outer for tile in around], scene.shape)),
     )
+
+
+def _borders(windows: list[Window], shape: tuple[int, ...]) -> list[NDArray[np.bool_]]:
+    """Per axis: where a window begins or ends inside the image."""
+    borders = [np.zeros(k, bool) for k in shape]
+    for window, axis in itertools.product(windows, range(len(shape))):
+        for at in (window.start[axis], window.stop[axis]):
+            if 0 < at < shape[axis]:
+                borders[axis][at] = True
+    return borders
 
 
 def _crossing(t: NDArray[np.int64], borders: list[NDArray[np.bool_]]) -> NDArray[np.int64]:
@@ -292,7 +305,7 @@ def _seam(got: NDArray[np.uint32], borders: list[NDArray[np.bool_]]) -> float:
 
 
 HEADER = """\
-| objects | core | halo | answers | stitching | split | fused | twice | lost | F1 0.5 | F1 0.75 | IoU | seams | Mpx/s |
+| objects | core/halo | answers | stitching | split | fused | twice | lost | F1 0.5 | F1 0.75 | IoU | seams | rims | Mpx/s |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
@@ -310,15 +323,15 @@ def main() -> None:
         scene = truth(Window.of((options.length,) * 2), SIZES[name])
         for core in options.cores:
             for line in lines(scene, core, options.halo, options.seeds):
-                print(f"| {name} | {core} | {options.halo} | {line}", flush=True)
+                print(f"| {name} | {core}/{options.halo} | {line}", flush=True)
 
 
 def lines(scene: NDArray[np.uint32], core: int, halo: int, seeds: int) -> Iterator[str]:
     """Rows of the table: the exact model, then means over the seeds of the erring one."""
     shape = scene.shape
-    grounds = [tile.core for tile in tiles(shape, core + 2 * halo, 2 * halo)]
+    around = list(tiles(shape, core + 2 * halo, 2 * halo))
     got, speed = timed(stitched, ask(perfect, scene, core, halo), shape)
-    exact = compare(got, scene, grounds)
+    exact = compare(got, scene, around)
     assert (exact.split, exact.fused, exact.twice, exact.lost, exact.changed) == (0, 0, 0, 0, 0)
     yield row("exact", "ours", [exact], [speed])
     found: dict[str, list[Figures]] = {}
@@ -326,11 +339,11 @@ def lines(scene: NDArray[np.uint32], core: int, halo: int, seeds: int) -> Iterat
     for seed in range(seeds):
         one = Tile((0, 0), Window.of(shape), Window.of(shape))
         untiled = Erring(seed)(scene, one, shape).labels[0]
-        found.setdefault("untiled", []).append(compare(untiled, scene, grounds))
+        found.setdefault("untiled", []).append(compare(untiled, scene, around))
         answers = ask(Erring(seed), scene, core, halo)
         for name, stitcher in {"none": unmerged, "all that touches": touching, "ours": stitched}.items():
             got, speed = timed(stitcher, answers, shape)
-            found.setdefault(name, []).append(compare(got, scene, grounds))
+            found.setdefault(name, []).append(compare(got, scene, around))
             speeds.setdefault(name, []).append(speed)
     for name, figures in found.items():
         yield row("erring", name, figures, speeds.get(name, []))
@@ -350,7 +363,8 @@ def row(answers: str, name: str, figures: list[Figures], speeds: list[float]) ->
     counts = " | ".join(f"{mean[key]:.0f}" for key in ("split", "fused", "twice", "lost"))
     rates = " | ".join(f"{mean[key]:.4f}" for key in ("f1_50", "f1_75"))
     speed = f"{np.mean(speeds):.0f}" if speeds else ""
-    return f"{answers} | {name} | {counts} | {rates} | {mean['crossing']:.3f} | {mean['seam']:.2f} | {speed} |"
+    borders = f"{mean['crossing']:.3f} | {mean['seam']:.2f} | {mean['rim']:.2f}"
+    return f"{answers} | {name} | {counts} | {rates} | {borders} | {speed} |"
 
 
 if __name__ == "__main__":

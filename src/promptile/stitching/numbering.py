@@ -56,7 +56,9 @@ def join(objects: Mapping[Tile, TileObjects], edges: Mapping[tuple[Index, Index]
     """Give the objects of all tiles one numbering.
 
     The result depends neither on the order of `objects` nor on that of `edges`. Ids are dense and follow the objects'
-    first samples in row-major order of the level. An object that no tile sees in its own core is dropped.
+    first samples in row-major order of the level. An object is dropped where the tiles that own its ground know
+    better: no tile sees any of it in its own core, or all tiles see it cut, and most of what one sees lies in cores of
+    tiles that do not see it.
 
     Parameters
     ----------
@@ -72,7 +74,7 @@ def join(objects: Mapping[Tile, TileObjects], edges: Mapping[tuple[Index, Index]
         )
     nodes = Nodes.of(objects)
     sets = _Sets.of(nodes, cluster(nodes, edges))
-    kept = np.flatnonzero(sets.owned > 0)
+    kept = np.flatnonzero((sets.owned > 0) & ((sets.authors >= 0) | (2 * sets.owned >= sets.largest)))
     kept = kept[np.argsort((sets.firsts[kept] << 8) + sets.layers[kept], kind="stable")]
     ids = np.zeros(len(sets.owned), np.uint32)
     ids[kept] = np.arange(1, len(kept) + 1)
@@ -96,6 +98,8 @@ class _Sets:
     of_nodes: NDArray[np.int64]
     """``(nodes,)``: which set each node is in."""
     counts: NDArray[np.int64]
+    largest: NDArray[np.int64]
+    """Samples in the tile that sees most of it."""
     owned: NDArray[np.int64]
     firsts: NDArray[np.int64]
     layers: NDArray[np.uint8]
@@ -106,16 +110,16 @@ class _Sets:
     @classmethod
     def of(cls, nodes: Nodes, of_nodes: NDArray[np.int64]) -> _Sets:
         n, facts = int(of_nodes.max(initial=-1)) + 1, nodes.facts
-        counts, owned = np.zeros((2, n), np.int64)
+        counts, largest, owned = np.zeros((3, n), np.int64)
         firsts, layers, tiles = np.full(n, np.iinfo(np.int64).max), np.zeros(n, np.uint8), np.zeros(n, np.int32)
         boxes = np.zeros((n, 2, facts.boxes.shape[2]), np.int32)
         seen = (facts.counts, facts.owned, facts.firsts, facts.layers, facts.boxes)
-        _gather(of_nodes, nodes.tile_of, seen, counts, owned, firsts, layers, tiles, boxes)
+        _gather(of_nodes, nodes.tile_of, seen, counts, largest, owned, firsts, layers, tiles, boxes)
         outers = np.array([(tile.outer.start, tile.outer.stop) for tile in nodes.tiles], np.int32)
         authors = np.full(n, -1, np.int64)
         views = (facts.counts, facts.owned, facts.margins)
         _choose(of_nodes, nodes.tile_of, views, outers, boxes, authors)
-        return cls(of_nodes, counts, owned, firsts, layers, tiles, authors)
+        return cls(of_nodes, counts, largest, owned, firsts, layers, tiles, authors)
 
     def order(self, nodes: Nodes, scores: NDArray[np.float32], kept: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions in `kept`, the strongest claim first: larger margin (0: cut), then score, then position."""
@@ -166,6 +170,7 @@ def _gather(
     tile_of: Any,
     node_facts: Any,
     counts: Any,
+    largest: Any,
     owned: Any,
     firsts: Any,
     layers: Any,
@@ -183,6 +188,7 @@ def _gather(
             boxes[s] = node_boxes[i]
             layers[s] = node_layers[i]
         counts[s] += node_counts[i]
+        largest[s] = max(largest[s], node_counts[i])
         owned[s] += node_owned[i]
         firsts[s] = min(firsts[s], node_firsts[i])
         if last_tile[s] != tile_of[i]:
