@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from promptile.models.basin.hierarchy import BORDER, COLOUR, OPEN, SIZE, STEEP, STRONG, Tree, hierarchy, steepness
+from promptile.models.basin.hierarchy import Tree, hierarchy, steepness
+from promptile.models.basin.joining import BORDER, COLOUR, OPEN, SIZE, STEEP, STRONG
 from promptile.models.basin.standing import Taste, standing
 
 ANY = Taste(

@@ -10,12 +10,17 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.models.basin.hierarchy import BORDER, OPEN, SIZE, STEEP, STRONG, WEAK, Tree
+from promptile.models.basin.hierarchy import Tree
+from promptile.models.basin.joining import BORDER, OPEN, SIZE, STEEP, STRONG, WEAK
 
 SAME = 0.5
 """Of regions that lie in one another and differ by less than this in size, only the best is an object."""
 GROUND = 0.5
 """A region that reaches all sides of what is known and has more than this share of it is the ground."""
+EVEN = 0.5
+"""Steps of steepness, and of cost, that count as none in ratios."""
+LONGEST, ROUNDEST = 3.0, 1.2
+"""What a long life, and a round shape, count at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +66,9 @@ def scores(tree: Tree, taste: Taste) -> NDArray[np.float64]:
     odds = (
         taste.constant
         + taste.weak * weak
-        + taste.contrast * np.log((edge + 0.5) / (tree.amounts[:, STEEP] / size + 0.5))
-        + taste.round * np.minimum(_roundness(size, border + cut, flat=tree.basins.shape[0] == 1), 1.2)
-        + taste.life * np.clip(np.log((death + 0.5) / (tree.costs + 0.5)), 0, 3)
+        + taste.contrast * np.log((edge + EVEN) / (tree.amounts[:, STEEP] / size + EVEN))
+        + taste.round * np.minimum(_roundness(size, border + cut, flat=tree.basins.shape[0] == 1), ROUNDEST)
+        + taste.life * np.clip(np.log((death + EVEN) / (tree.costs + EVEN)), 0, LONGEST)
         + taste.size * decimals
         + taste.size_squared * decimals**2
     )
