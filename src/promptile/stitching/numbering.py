@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from promptile.grid import Tile
+from promptile.grid import Tile, Window
 from promptile.stitching.joining import Nodes, cluster
 from promptile.stitching.matching import Edges
 from promptile.stitching.types import Index, TileObjects
@@ -52,7 +52,9 @@ class Joined:
         return len(self.layers)
 
 
-def join(objects: Mapping[Tile, TileObjects], edges: Mapping[tuple[Index, Index], Edges]) -> Joined:
+def join(
+    objects: Mapping[Tile, TileObjects], edges: Mapping[tuple[Index, Index], Edges], unknown: Sequence[Window] = ()
+) -> Joined:
     """Give the objects of all tiles one numbering.
 
     The result depends neither on the order of `objects` nor on that of `edges`. Ids are dense and follow the objects'
@@ -66,6 +68,8 @@ def join(objects: Mapping[Tile, TileObjects], edges: Mapping[tuple[Index, Index]
         All tiles that have an answer.
     edges : mapping of pairs of tile indices to Edges
         What `match` found for each of the `neighbours` among them.
+    unknown : sequence of Window
+        Cores of tiles that have no answer: nobody knows better there.
     """
     if not objects:
         nothing = np.empty(0, np.uint32)
@@ -74,7 +78,9 @@ def join(objects: Mapping[Tile, TileObjects], edges: Mapping[tuple[Index, Index]
         )
     nodes = Nodes.of(objects)
     sets = _Sets.of(nodes, cluster(nodes, edges))
-    kept = np.flatnonzero((sets.owned > 0) & ((sets.authors >= 0) | (2 * sets.owned >= sets.largest)))
+    doubtful = (sets.authors < 0) & (2 * sets.owned < sets.largest)
+    doubtful[_reaching(nodes, sets.of_nodes, unknown)] = False
+    kept = np.flatnonzero((sets.owned > 0) & ~doubtful)
     kept = kept[np.argsort((sets.firsts[kept] << 8) + sets.layers[kept], kind="stable")]
     ids = np.zeros(len(sets.owned), np.uint32)
     ids[kept] = np.arange(1, len(kept) + 1)
@@ -89,6 +95,14 @@ def join(objects: Mapping[Tile, TileObjects], edges: Mapping[tuple[Index, Index]
         sets.tiles[kept],
         sets.authors[kept] >= 0,
     )
+
+
+def _reaching(nodes: Nodes, of_nodes: NDArray[np.int64], windows: Sequence[Window]) -> NDArray[np.int64]:
+    """Sets with a node whose box meets one of the windows."""
+    meets = np.zeros(len(nodes), bool)
+    for window in windows:
+        meets |= ((nodes.facts.boxes[:, 0] < window.stop) & (nodes.facts.boxes[:, 1] > window.start)).all(axis=1)
+    return of_nodes[meets]
 
 
 @dataclass(frozen=True, eq=False)
