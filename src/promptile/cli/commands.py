@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from promptile.run import Run
     from promptile.sources import Source
 
+LARGEST_PICTURE = 20_000
+"""Samples along a side; what is larger is meant for a viewer of the image itself."""
+
 
 def segment_image(options: argparse.Namespace) -> int:
     """Segment, write what was asked for, and report."""
@@ -87,6 +90,8 @@ def show_run(options: argparse.Namespace) -> int:
     from promptile.rendering import Rendering
     from promptile.run import Run
 
+    if not 1 <= options.size <= LARGEST_PICTURE:
+        raise UsageError(f"--size {options.size} is no picture: use 1 to {LARGEST_PICTURE}")
     run = Run.open(options.run)
     out = Path(options.out).expanduser()
     if out.suffix.lower() != ".png":

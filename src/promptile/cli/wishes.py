@@ -39,6 +39,10 @@ def everything_of(options: argparse.Namespace, grid: Grid) -> Everything | bool:
 
     if not options.everything:
         return False
+    if options.level != "auto":
+        raise UsageError(f"--level {options.level} is where points are asked: for everything, use --levels")
+    if options.skip_outside:
+        raise UsageError("--skip-outside means nothing for everything: leave it out, and say where with --aoi")
     said = {name: getattr(options, name) for name in _GRID if getattr(options, name) is not None}
     return Everything(
         keep=options.keep or "best",

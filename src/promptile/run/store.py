@@ -210,7 +210,10 @@ class Run(ABC):
     @cached_property
     def labels(self) -> zarr.Array[Any]:
         """Zarr array uint32 of the image's shape; where objects overlap, the better score is shown."""
-        return zarr.open_array(self.folder.zarr("labels"), mode="r+")
+        try:
+            return zarr.open_array(self.folder.zarr("labels"), mode="r+")
+        except (OSError, LookupError, ValueError) as error:
+            raise damaged(self.folder, "labels") from error
 
     @property
     @abstractmethod
@@ -224,9 +227,7 @@ class Run(ABC):
             labels = self.labels if layer == 0 else zarr.open_array(self.folder.zarr(name), mode="r")
             return np.asarray(labels[window.slices], np.uint32)
         except (OSError, LookupError, ValueError, RuntimeError) as error:
-            raise RunError(
-                f"{self.folder.place}/{name} is missing or damaged: compute the run again with --restart"
-            ) from error
+            raise damaged(self.folder, name) from error
 
     @property
     def finished(self) -> bool:
@@ -292,13 +293,18 @@ def read_json(folder: Folder, name: str) -> Any:
     try:
         return json.loads(folder.read(name))
     except (OSError, ValueError) as error:
-        raise RunError(f"{folder.place}/{name} is missing or damaged: compute the run again with --restart") from error
+        raise damaged(folder, name) from error
+
+
+def damaged(folder: Folder, name: str) -> RunError:
+    """What to raise if a part of a run cannot be read."""
+    return RunError(f"{folder.place}/{name} is missing or damaged: compute the run again with --restart")
 
 
 def _read_spec(folder: Folder) -> dict[str, Any]:
     try:
-        spec: dict[str, Any] = json.loads(folder.read("zarr.json"))["attributes"]["promptile"]
-    except (OSError, ValueError, KeyError):
+        spec = dict(json.loads(folder.read("zarr.json"))["attributes"]["promptile"])
+    except (OSError, ValueError, LookupError, TypeError):
         raise RunError(f"{folder.place} is not a run folder: give a folder NAME{SUFFIX} that promptile wrote") from None
     return spec
 

@@ -27,7 +27,7 @@ from promptile.errors import RunError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask, blocks_of
 from promptile.run.record import Failure
-from promptile.run.store import Run, create_labels, grid_from, layer_name, read_json
+from promptile.run.store import Run, create_labels, damaged, grid_from, layer_name, read_json
 from promptile.run.tiles import TileStore, create_level_labels
 
 _TABLE = "objects.parquet"
@@ -87,9 +87,23 @@ class TiledRun(Run):
         """Tiles without an answer; nothing is known there."""
         if not self.finished:
             return []
-        return [
-            Failure("tile", tuple(entry["id"]), entry["error"]) for entry in read_json(self.folder, "finished.json")
-        ]
+        try:
+            return [
+                Failure("tile", tuple(entry["id"]), entry["error"]) for entry in read_json(self.folder, "finished.json")
+            ]
+        except (TypeError, LookupError) as error:
+            raise damaged(self.folder, "finished.json") from error
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to compute: the table of objects may have been lost since."""
+        if not self.finished or self.failed:
+            return False
+        try:
+            _ = self.objects
+        except RunError:
+            return False
+        return True
 
     def reopen(self) -> None:
         super().reopen()

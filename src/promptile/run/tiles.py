@@ -22,10 +22,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from promptile.errors import RunError
 from promptile.folders import Folder
 from promptile.grid import Tile, Window, tiles
-from promptile.run.store import create_labels
+from promptile.run.store import create_labels, damaged
 from promptile.stitching.types import LOCAL, Index, TileAnswer, TileObjects
 
 _RECENT = 12
@@ -110,7 +109,8 @@ class TileStore:
     def done(self) -> set[Index]:
         """Tiles that have an answer."""
         stems = (name.rpartition("/")[2].removesuffix(".npz") for name in self.folder.names(f"{self.room}/records"))
-        return {tuple(map(int, stem.split(","))) for stem in stems if stem.replace(",", "").isdecimal()}
+        found = (tuple(map(int, stem.split(","))) for stem in stems if stem.replace(",", "").isdecimal())
+        return {index for index in found if index in self.tiles}
 
     def objects(self, index: Index) -> TileObjects:
         """What is known of the objects of a tile."""
@@ -120,9 +120,7 @@ class TileStore:
                 rows = stored["objects"]
                 return TileObjects(**{field.name: rows[field.name] for field in fields(TileObjects)})
         except (OSError, EOFError, LookupError, ValueError, TypeError, BadZipFile, zlib.error) as error:
-            raise RunError(
-                f"{self.folder.place}/{name} is missing or damaged: compute the run again with --restart"
-            ) from error
+            raise damaged(self.folder, name) from error
 
     def read(self, index: Index, window: Window) -> NDArray[np.uint16]:
         """``(layers, *window.shape)``: a tile's own ids in a window of the level inside its outer window."""
@@ -135,7 +133,13 @@ class TileStore:
         """Whole answers, the last ones kept: neighbours and blocks ask for the same tiles one after the other."""
 
         def whole(index: Index) -> NDArray[np.uint16]:
-            return np.asarray(self._answers[index], LOCAL)
+            try:
+                answer = np.asarray(self._answers[index], LOCAL)
+            except (OSError, LookupError, ValueError, RuntimeError) as error:
+                raise damaged(self.folder, f"{self.room}/answers") from error
+            if self.objects(index).counts.any() and not answer.any():  # Zarr reads what is not there as background
+                raise damaged(self.folder, f"{self.room}/answers")
+            return answer
 
         return lru_cache(maxsize=_RECENT)(whole)
 

@@ -43,7 +43,7 @@ def compute(run: TiledRun, job: Job, asked: Everything, executor: Executor, prog
     Only what lies on the disk is used from one step to the next, so that a run that was stopped goes on as if it had
     not been.
     """
-    if run.finished and not run.failed:
+    if run.complete:
         return
     run.reopen()
     failed = [failure for store in reversed(run.stores) for failure in _answer(store, job, asked, executor, progress)]
