@@ -195,7 +195,7 @@ class _Crew:
             for future in [*member.batches]:
                 if future.status == "pending":
                     continue
-                done = self._result(future)
+                done = self._result(member, future)
                 if done is None:
                     self._lose(member)
                     break
@@ -218,17 +218,22 @@ class _Crew:
         self._client.cancel([*member.batches])
         self._lost.append(member)
 
-    def _result(self, future: Any) -> list[bytes] | None:
+    def _result(self, member: _Member, future: Any) -> list[bytes] | None:
         """The outcomes of a batch; None if its worker was lost."""
         from distributed import KilledWorker
 
-        try:
-            done: list[bytes] = future.result(timeout=PATIENCE)
-        except (*_GONE, KilledWorker):
-            return None
-        except Exception as error:
-            raise WorkerError(f"A worker cannot begin: {' '.join(str(error).split())}") from error
-        return done
+        while True:
+            try:
+                done: list[bytes] = future.result(timeout=PATIENCE)
+            except TimeoutError:
+                if member.address in self._client.nthreads():
+                    continue  # slow, not dead
+                return None
+            except (*_GONE, KilledWorker):
+                return None
+            except Exception as error:
+                raise WorkerError(f"A worker cannot begin: {' '.join(str(error).split())}") from error
+            return done
 
 
 @contextmanager

@@ -17,8 +17,8 @@ class Work(Protocol):
 
     Work is sent to each worker once and used for all its items: what it opens (image, model) it opens when it is
     first used, keeps, and leaves behind when it is pickled. `read` and `write` may be called from threads beside
-    `compute`; `compute` is called from one thread at a time. Each step can be repeated: a second writing of the same
-    item leaves the same bytes.
+    `compute`, two of them at a time; `compute` is called from one thread at a time. Each step can be repeated: a
+    second writing of the same item leaves the same bytes.
     """
 
     def read(self, item: Any) -> Any:
