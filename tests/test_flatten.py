@@ -139,6 +139,11 @@ def test_a_whole_stands_for_a_few_better_parts() -> None:
     assert areas(flatten(SHAPE, [box(10, 10, 20, 20, 0.9), box(12, 12, 5, 5, 0.99)])) == [400]
 
 
+def test_far_better_parts_are_cut_out_of_a_doubtful_whole() -> None:
+    doubtful = box(5, 5, 40, 60, 0.3)
+    assert areas(flatten(SHAPE, [doubtful, box(12, 12, 5, 5, 0.9), box(25, 25, 5, 5, 0.5)])) == [25, 2375]
+
+
 def test_a_mask_that_better_parts_nearly_fill_goes() -> None:
     """A row of houses is not a house."""
     houses = [box(10, 10 + 11 * i, 10, 10, 0.95) for i in range(5)]

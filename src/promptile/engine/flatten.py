@@ -25,6 +25,8 @@ HELD = 0.8
 """A mask with at least this share of its samples in a larger one is a part of it."""
 FILLED = 0.75
 """A mask of which others take this share is nearly filled: there is no object of its own left."""
+FAR = 2.0
+"""A part whose score is so many times that of what holds it is an object of its own."""
 CRUMB = 0.05
 """Pieces of a trimmed mask below this share of it are left out."""
 LAYERS = 4
@@ -138,9 +140,10 @@ def flatten(
         Of the view; at most three axes.
     proposals : sequence of Proposal
     keep : str
-        ``best``: whole objects, but not one that is nearly filled by parts with better scores, and not the ground
-        beneath better objects. ``whole``: the outermost masks. ``part``: the innermost ones, and of the others what
-        they leave. ``all``: `LAYERS` layers, wholes first, each part within its parent.
+        ``best``: whole objects, but not one that is nearly filled by parts with better scores; parts with far better
+        scores are cut out of what holds them, and of the ground beneath the whole view all better ones. ``whole``: the
+        outermost masks. ``part``: the innermost ones, and of the others what they leave. ``all``: `LAYERS` layers,
+        wholes first, each part within its parent.
     min_region : int
         Objects with fewer samples are left out, unless they touch the border of the view.
 
@@ -205,13 +208,12 @@ def _best(forest: _Forest) -> list[int]:
     for i in forest.inward:
         mask = forest.masks[i]
         parts = [part for child in forest.children[i] for part in chosen.pop(child)]
-        better = [part for part in parts if forest.masks[part].score > mask.score]
-        if parts and mask.window == Window.of(forest.shape):
-            chosen[i] = [i, *better]  # ground: what stands out of it is not its part
-        elif _mean_score(forest, parts) > mask.score and _filled(forest, i, parts):
+        if _mean_score(forest, parts) > mask.score and _filled(forest, i, parts):
             chosen[i] = parts
-        else:
-            chosen[i] = [i]
+            continue
+        ground = mask.window == Window.of(forest.shape)
+        least = mask.score if ground else FAR * mask.score
+        chosen[i] = [i, *(part for part in parts if forest.masks[part].score > least)]
     return sorted(part for parts in chosen.values() for part in parts)
 
 

@@ -30,6 +30,7 @@ class Taste:
     least_size: float
     """Smaller regions are none, and smaller holes belong to what is around them; in units of the smallest spacing."""
     least_score: float
+    """Of a region of the likeliest size; larger ones may have less."""
     least_seam: float
     """Steepness of the border to what it would be joined with, below which a region does not stand out, in steps per
     smallest spacing."""
@@ -72,7 +73,12 @@ def scores(tree: Tree, taste: Taste) -> NDArray[np.float64]:
         + taste.size * decimals
         + taste.size_squared * decimals**2
     )
-    stands = (size >= taste.least_size) & (tree.seams >= taste.least_seam) & ~_ground(tree)
+    likeliest = -taste.size / (2 * taste.size_squared) if taste.size_squared else np.inf
+    larger = (
+        np.maximum(decimals - likeliest, 0) ** 2
+    )  # that an object is large makes it less likely, but not less clear
+    clear = 1 / (1 + np.exp(taste.size_squared * larger - odds)) > taste.least_score
+    stands = clear & (size >= taste.least_size) & (tree.seams >= taste.least_seam) & ~_ground(tree)
     likely: NDArray[np.float64] = np.where(stands, 1 / (1 + np.exp(-odds)), 0)
     return likely
 
@@ -97,7 +103,7 @@ def standing(tree: Tree, taste: Taste) -> Iterator[Region]:
     """The objects, the best first: parts, wholes and larger ones."""
     likely = scores(tree, taste)
     order = np.argsort(-likely, kind="stable")
-    order = order[: np.count_nonzero(likely > taste.least_score)]
+    order = order[: np.count_nonzero(likely)]
     chosen = order[_chosen(order, tree.parents, tree.halves, tree.amounts[:, SIZE])]
     holes = taste.least_size * np.count_nonzero(tree.basins >= 0) / tree.amounts[tree.parents < 0, SIZE].sum()
     firsts, lasts, places = _places(tree.parents, tree.halves, tree.basins)
