@@ -10,9 +10,10 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from perfect import Perfect
+from promptile.engine import execute
 from promptile.engine.everything import Everything
 from promptile.engine.everything.scales import Shared, choose
 from promptile.engine.everything.table import Known
+from promptile.engine.execute import Outcome, Work
 from promptile.engine.lattice import Tiling
 from promptile.errors import PromptError, RunError, UsageError
 from promptile.grid import Grid, Window
@@ -34,8 +37,9 @@ from promptile.prompts import Prompts
 from promptile.prompts.area import Area
 from promptile.report import describe_run
 from promptile.run import Run, TiledRun
+from promptile.run.store import LABEL_SIDE
 from promptile.segmentation import segment
-from proposers import Failing, Pieces, Whole
+from proposers import Failing, Pieces, Whole, key
 
 
 def blobs(shape: tuple[int, ...], seed: int, size: float = 9.0) -> np.ndarray:
@@ -434,3 +438,95 @@ def test_a_run_that_was_stopped_says_what_is_missing(tmp_path: Path) -> None:
     assert facts["objects"] == 0
     assert facts["asked"] == "everything"
     assert (run_on(truth, tmp_path / "a.run.zarr").labels[...] == truth).all()
+
+
+class Twice:
+    """An executor that does everything twice, as if workers had died after they had written."""
+
+    workers = 1
+
+    def __enter__(self) -> Twice:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def run(self, work: Work, items: Sequence[Any]) -> Iterator[Outcome[Any, Any]]:
+        for item in items:
+            work.write(item, work.compute(item, work.read(item)))
+            yield Outcome(item, work.write(item, work.compute(item, work.read(item))))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Label images of many stored pieces, so that there are many blocks."""
+    monkeypatch.setitem(LABEL_SIDE, 2, 32)
+    monkeypatch.setitem(LABEL_SIDE, 3, 8)
+
+
+@pytest.mark.usefixtures("small_blocks")
+class TestBlocks:
+    @pytest.mark.parametrize("shape", [(150, 131), (21, 40, 35)])
+    def test_objects_over_many_blocks(self, shape: tuple[int, ...]) -> None:
+        truth = blobs(shape, 8, 15)
+        run = run_on(truth, tiling=Tiling(24, 6))
+        assert (run.labels[...] == truth).all()
+        name = "area_px" if truth.ndim == 2 else "volume_px"
+        assert run.objects[name].tolist() == np.bincount(truth.ravel())[1:].tolist()
+        boxes = [[s.start for s in box] + [s.stop for s in box] for box in ndimage.find_objects(truth)]
+        assert np.array(run.objects["bbox"].to_list()).tolist() == boxes
+
+    def test_what_is_done_twice_is_done_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also where objects are numbered anew: tiles that err leave objects that are painted nowhere."""
+
+        class Erring(Pieces):
+            def propose(self, view: View) -> list[Proposal]:
+                found = super().propose(view)
+                return [replace(p, samples=ndimage.binary_erosion(p.samples, iterations=key(view) % 3)) for p in found]
+
+        truth = blobs((150, 131), 9, 12)
+        options = {"model": Erring(2), "everything": Everything(min_region=40), "tiling": Tiling(32, 12)}
+        once = run_on(truth, tmp_path / "once.run.zarr", **options)
+        monkeypatch.setattr(execute, "choose", lambda *_: Twice())
+        twice = run_on(truth, tmp_path / "twice.run.zarr", **options)
+        assert files_of(once.path) == files_of(twice.path)  # type: ignore[arg-type]
+        labels = once.labels[...]
+        counts = np.bincount(labels.ravel())[1:]
+        assert once.objects["area_px"].tolist() == counts.tolist()
+        assert counts.min() >= 40
+
+    @pytest.mark.parametrize("keep", ["best", "all"])
+    def test_levels_over_many_blocks_done_twice(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str
+    ) -> None:
+        truth = TestLevels.scene(tmp_path / "scene.tif")
+        everything = Everything(levels=[0, 2], keep=keep)  # type: ignore[arg-type]
+        monkeypatch.setattr(execute, "choose", lambda *_: Twice())
+        run = run_on(tmp_path / "scene.tif", model=TestLevels.Shy(2), tiling=Tiling(128, 64), everything=everything)
+        labels = run.labels[...]
+        assert sorted(run.objects["level"].tolist()) == [0] * 9 + [2]
+        assert run.objects["area_m2"].to_numpy() / 4 == pytest.approx(np.bincount(labels.ravel())[1:], rel=1e-2)
+        for i in range(1, 10):
+            assert len(np.unique(labels[truth == i])) == 1
+
+
+def test_objects_in_a_coarse_object_keep_their_place_below_it(tmp_path: Path) -> None:
+    """keep="all" over levels: a boat on the lake is a part of it."""
+    truth = TestLevels.scene(tmp_path / "scene.tif")
+    boat = np.zeros(truth.shape, bool)
+    boat[245:255, 235:250] = True
+    with rasterio.open(tmp_path / "scene.tif", "r+") as raster:
+        raster.write(np.where(boat, 90, truth), 1)
+
+    class Seen(TestLevels.Shy):
+        def propose(self, view: View) -> list[Proposal]:
+            lake = View(np.where(view.samples == 90, 200, view.samples), view.valid, view.spacing)
+            return [*super().propose(lake), *(p for p in super().propose(view) if p.samples.sum() < 1000)]
+
+    everything = Everything(levels=[0, 2], keep="all")
+    run = run_on(tmp_path / "scene.tif", model=Seen(2), tiling=Tiling(128, 64), everything=everything)
+    table = run.objects.set_index("id")
+    (number,) = [i for i in table.index if (run.mask(i).read(run.grid.window) == boat).all()]
+    assert table.loc[number, "layer"] == 1
+    parent = table.loc[number, "parent"]
+    assert table.loc[parent, "level"] == 2
+    assert (run.labels[...][boat] == parent).all()

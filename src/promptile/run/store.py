@@ -163,6 +163,7 @@ class Run(ABC):
             )
 
     def _clear(self) -> None:
+        self.folder.remove("prompts.json")  # first, as it is written last: without it, no run has begun here
         for name in self.folder.names():
             if name in _PARTS or name.endswith(_UNFINISHED):  # not the lock, nor what is not ours
                 self.folder.remove(name)

@@ -26,9 +26,10 @@ from pyarrow import parquet
 from promptile.errors import RunError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask, blocks_of
+from promptile.run.images import LabelImages
 from promptile.run.record import Failure
 from promptile.run.store import Run, create_labels, damaged, grid_from, layer_name, read_json
-from promptile.run.tiles import TileStore, create_level_labels
+from promptile.run.tiles import TileStore
 
 _TABLE = "objects.parquet"
 
@@ -48,10 +49,26 @@ class TiledRun(Run):
     def _create_parts(self, grid: Grid) -> None:
         for store in self.stores:
             store.create()
-        for store in self.stores[1:]:
-            create_level_labels(store)
+            if len(self.stores) > 1:
+                self.painted(store).create(store.shape)
+            if store.level:
+                self.merged(store).create(grid.shape)
         for layer in range(1, self.layers):
             create_labels(self.folder, layer_name(layer), grid.shape)
+
+    @property
+    def images(self) -> LabelImages:
+        """The label images that are the result."""
+        return LabelImages.final(self.folder, self.layers)
+
+    def painted(self, store: TileStore) -> LabelImages:
+        """What the tiles of one level are painted into: the result itself, if there is no other level."""
+        several = len(self.stores) > 1
+        return LabelImages.of_level(self.folder, store.level, self.layers) if several else self.images
+
+    def merged(self, store: TileStore) -> LabelImages:
+        """The images of level 0 that have the objects of all levels up to this one."""
+        return LabelImages.of_level(self.folder, store.level, self.layers, "merged")
 
     @cached_property
     def stores(self) -> list[TileStore]:

@@ -24,7 +24,7 @@ from zarr.codecs import ZstdCodec
 
 from promptile.folders import Folder
 from promptile.grid import Tile, Window, tiles
-from promptile.run.store import create_labels, damaged
+from promptile.run.store import damaged
 from promptile.stitching.types import LOCAL, Index, TileAnswer, TileObjects
 
 _RECENT = 12
@@ -154,14 +154,3 @@ def _as_rows(objects: TileObjects) -> NDArray[np.void]:
     for name, column in columns.items():
         rows[name] = column
     return rows
-
-
-def create_level_labels(store: TileStore) -> None:
-    """Make the label images of a level that is not the finest one."""
-    for layer in range(store.layers):
-        create_labels(store.folder, level_labels(store.level, layer), store.shape)
-
-
-def level_labels(level: int, layer: int) -> str:
-    """Name of the label image of a level that is merged into the result later."""
-    return f"tiles/{level}/labels/{layer}"

@@ -37,10 +37,11 @@ class AnswerTiles:
     area: Area | None
 
     def read(self, tile: Tile) -> Seen | None:
+        inside = None if self.area is None else self.area.within(tile.outer, self.store.factors)
+        if inside is not None and not inside.any():
+            return None
         view = self.job.view(tile.outer, self.store.level)
-        wanted = view.valid
-        if self.area is not None:
-            wanted = wanted & self.area.within(tile.outer, self.store.factors)
+        wanted = view.valid if inside is None else view.valid & inside
         return Seen(view, wanted) if wanted.any() else None
 
     def compute(self, _tile: Tile, seen: Seen | None) -> TileAnswer | None:

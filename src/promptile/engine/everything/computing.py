@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
+from numpy.typing import NDArray
 
 from promptile.engine.everything.answering import AnswerTiles, objects_of
-from promptile.engine.everything.levels import Stitched, merge
+from promptile.engine.everything.levels import Step, Stitched, merge
 from promptile.engine.everything.options import Everything
 from promptile.engine.everything.running import Runner
 from promptile.engine.everything.stitching import (
@@ -25,8 +24,8 @@ from promptile.engine.progress import Progress, one_line
 from promptile.engine.propose import proposer_of
 from promptile.grid import Tile
 from promptile.run import Failure, TiledRun
-from promptile.run.store import layer_name
-from promptile.run.tiles import TileStore, level_labels
+from promptile.run.images import LabelImages
+from promptile.run.tiles import TileStore
 from promptile.stitching import Index, join
 
 _TRIES = 2
@@ -48,19 +47,13 @@ def compute(run: TiledRun, job: Job, asked: Everything, executor: Executor, prog
     run.reopen()
     failed = [failure for store in reversed(run.stores) for failure in _answer(store, job, asked, executor, progress)]
     runner = Runner(executor, progress)
-    result, *coarser = (_stitch(store, names, job, runner) for store, names in _label_names(run))
-    for finer, found in zip(run.stores, coarser, strict=False):
-        result = merge(result, found, finer, job, asked, runner)
-    _renumber(result, runner)
-    table = objects_table(result.known, result.totals, run.grid, hierarchy=run.layers > 1, scales=bool(coarser))
-    run.finish(table, failed)
-
-
-def _label_names(run: TiledRun) -> Iterator[tuple[TileStore, tuple[str, ...]]]:
-    """The stores of a run, and the names of the label images that each is painted into."""
-    for store in run.stores:
-        layers = range(run.layers)
-        yield store, tuple(level_labels(store.level, k) if store.level else layer_name(k) for k in layers)
+    painted = [_stitch(store, run.painted(store), job, runner) for store in run.stores]
+    result = painted[0]
+    for finer, coarser, found in zip(run.stores, run.stores[1:], painted[1:], strict=False):
+        result = merge(result, found, Step(finer, coarser, run.merged(coarser)), job, asked, runner)
+    order = _number(result, run, asked.min_region, runner)
+    several, layered = len(painted) > 1, run.layers > 1
+    run.finish(objects_table(result.known, result.totals, order, run.grid, hierarchy=layered, scales=several), failed)
 
 
 def _answer(store: TileStore, job: Job, asked: Everything, executor: Executor, progress: Progress) -> list[Failure]:
@@ -93,21 +86,30 @@ def _position(store: TileStore, tile: Tile) -> tuple[int, ...]:
     return (store.level, *tile.index) if store.level else tile.index
 
 
-def _stitch(store: TileStore, names: tuple[str, ...], job: Job, run: Runner) -> Stitched:
+def _stitch(store: TileStore, images: LabelImages, job: Job, run: Runner) -> Stitched:
     """Match, join and paint the answers of a level."""
-    objects = objects_of(store, store.done())
-    joined = join(objects, dict(run("matching", MatchTiles(store), pairs_of(store, objects))))
+    done = store.done()
+    objects = objects_of(store, done)
+    edges = dict(run("matching", MatchTiles(store), pairs_of(store, objects)))
+    joined = join(objects, edges, [tile.core for index, tile in store.tiles.items() if index not in done])
     grid = job.source.grid.coarsen(store.factors)
-    painted = run("labels", PaintBlocks(store, names, grid), painted_blocks(store, joined.roles))
+    painted = run("labels", PaintBlocks(store, images, grid), painted_blocks(store, joined.roles))
     totals = Totals.sum(len(joined), grid.ndim, {block.window: tally for block, tally in painted})
-    return Stitched(store, names, Known.of(joined, store.level), totals)
+    return Stitched(images, Known.of(joined, store.level), totals, joined.roles)
 
 
-def _renumber(found: Stitched, run: Runner) -> None:
-    """Number the objects that were painted by their first samples."""
-    order = found.totals.order(found.known)
-    if np.array_equal(order, np.arange(len(found.known))):
-        return
+def _number(found: Stitched, run: TiledRun, least: int, runner: Runner) -> NDArray[np.int64]:
+    """Number the objects with at least so many samples by their first ones, in the result; their rows in this order.
+
+    Nothing is written where it is read, so that a block may be done twice.
+    """
+    order = found.totals.order(found.known, least)
     ids = dense_ids(order, len(found.known))
-    for _ in run("numbering", Renumber(found.store, found.names, ids), blocks_of(found.store.shape)):
-        pass
+    if found.images != run.images:
+        copy = Renumber(found.images, run.images, ids)
+        list(runner("numbering", copy, blocks_of(run.grid.shape)))
+    elif not np.array_equal(order, np.arange(len(found.known))):
+        (store,) = run.stores
+        blocks = painted_blocks(store, found.roles, ids)
+        list(runner("numbering", PaintBlocks(store, run.images, run.grid), blocks))
+    return order

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from promptile.engine.flatten import LAYERS, Keep
 from promptile.engine.job import Job
-from promptile.engine.propose import GridParameters
+from promptile.engine.propose import GridParameters, proposer_of
 from promptile.errors import UsageError
 from promptile.prompts.area import Area
 
@@ -51,14 +51,17 @@ class Everything:
         return LAYERS if self.keep == "all" else 1
 
     def spec(self, job: Job) -> dict[str, Any]:
-        """What decides the result; JSON-able. The levels come with their factors, the finest first."""
+        """What decides the result, beside what `Job.spec` says; JSON-able.
+
+        The levels come with their factors, the finest first. A grid of points is part of the proposer's digest.
+        """
         return {
+            "proposer": proposer_of(job.model, self.grid).card.digest,
             "keep": self.keep,
             "layers": self.layers,
             "levels": [[level, job.source.levels[level]] for level in self._levels(job)],
             "area": None if self.area is None else self.area.digest,
             "min_region": self.min_region,
-            "grid": None if self.grid is None else asdict(self.grid),
         }
 
     def _levels(self, job: Job) -> list[int]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from promptile.engine.everything.table import Known
 from promptile.engine.flatten import Keep
-from promptile.folders import Folder
 from promptile.grid import Window
+from promptile.run.images import LabelImages
 
 SAME = 0.5
 """A coarse object that has an IoU above it with a fine one is the same object, and the fine one is drawn better."""
@@ -23,26 +23,24 @@ COVERED = 0.75
 
 @dataclass(frozen=True)
 class CoarseLabels:
-    """The label image of a coarser level, seen from level 0. Can be pickled."""
+    """The wholes of a coarser level, seen from finer ones. Can be pickled."""
 
-    folder: Folder
-    name: str
+    images: LabelImages
     factors: tuple[int, ...]
+    """Samples of level 0 per coarse sample, along each axis."""
     shape: tuple[int, ...]
     """Of the coarser level."""
 
-    def read(self, window: Window) -> NDArray[np.uint32]:
-        """``window.shape``: coarse ids under the samples of a window of level 0."""
-        start = [a // f for a, f in zip(window.start, self.factors, strict=True)]
-        stop = [-(-b // f) for b, f in zip(window.stop, self.factors, strict=True)]
-        image = zarr.open_array(self.folder.zarr(self.name), mode="r")
-        labels = np.asarray(image[Window.between(start, stop).slices], np.uint32)
-        places = (
-            np.arange(a, b) // f - first
-            for a, b, f, first in zip(window.start, window.stop, self.factors, start, strict=True)
-        )
-        fine: NDArray[np.uint32] = labels[np.ix_(*places)]
-        return fine
+    def read(self, window: Window, factors: Sequence[int] | None = None) -> NDArray[np.uint32]:
+        """``window.shape``: coarse ids under the samples of a window of the level with these factors, or of level 0."""
+        places = []
+        for axis, (first, stop) in enumerate(zip(window.start, window.stop, strict=True)):
+            factor = factors[axis] if factors is not None else 1
+            centres = np.arange(first, stop) * factor + (factor - 1) // 2
+            places.append(np.minimum(centres // self.factors[axis], self.shape[axis] - 1))
+        around = Window.between([p[0] for p in places], [p[-1] + 1 for p in places])
+        labels: NDArray[np.uint32] = self.images.read(around)[0][np.ix_(*(p - p[0] for p in places))]
+        return labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +79,34 @@ class Choice:
     """Coarse ids that are objects of the result, ascending."""
     absorbed: NDArray[np.int64]
     """``(fine objects + 1,)``: coarse id of the adopted object that a fine one is a part of, or 0."""
+
+    @cached_property
+    def ids(self) -> NDArray[np.uint32]:
+        """New ids by coarse ones: those after the fine objects; 0 for what is not adopted."""
+        ids = np.zeros(int(self.adopted.max(initial=0)) + 1, np.uint32)
+        ids[self.adopted] = len(self.absorbed) + np.arange(len(self.adopted))
+        return ids
+
+    def roots(self, fine: Known) -> NDArray[np.int64]:
+        """``(n + 1,)``: in which adopted object each fine one is: what absorbs it, or the whole it is a part of."""
+        roots = self.absorbed.copy()
+        above = np.concatenate([[0], fine.parents]).astype(np.int64)
+        for layer in range(1, int(fine.layers.max(initial=0)) + 1):
+            parts = np.flatnonzero(np.concatenate([[False], fine.layers == layer]))
+            roots[parts] = roots[above[parts]]
+        return roots
+
+    def known(self, fine: Known, coarse: Known, layers: int) -> Known:
+        """What is known of the fine objects, followed by the adopted ones."""
+        held = self.roots(fine)[1:] > 0
+        parents = np.where(self.absorbed[1:] > 0, self.ids[self.absorbed[1:]], fine.parents)
+        moved = replace(
+            fine,
+            layers=np.minimum(fine.layers + held, layers - 1).astype(np.uint8),
+            parents=parents.astype(np.uint32),
+        )
+        adopted = coarse.take(self.adopted - 1)
+        return moved.followed_by(replace(adopted, parents=np.zeros(len(adopted), np.uint32)))
 
 
 def choose(

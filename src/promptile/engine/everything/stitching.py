@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from promptile.engine.everything.table import Tally
 from promptile.grid import Grid, Tile, Window
 from promptile.measures import label_measures
+from promptile.run.images import LabelImages
 from promptile.run.store import LABEL_SIDE
 from promptile.run.tiles import TileStore
 from promptile.stitching import Edges, Index, Painted, Roles, Seen, TileObjects, match, neighbours, paint
@@ -63,22 +61,15 @@ class PaintBlocks:
     Parameters
     ----------
     store : TileStore
-    names : tuple of str
-        Of the label images in the run, one per layer.
+    images : LabelImages
+        What is painted.
     grid : Grid
         Of the level.
     """
 
     store: TileStore
-    names: tuple[str, ...]
+    images: LabelImages
     grid: Grid
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}  # not what was opened
-
-    @cached_property
-    def _labels(self) -> list[zarr.Array[Any]]:
-        return open_labels(self.store, self.names)
 
     def read(self, block: Block) -> list[Seen]:
         found = []
@@ -93,8 +84,7 @@ class PaintBlocks:
         return painted.labels, tally(painted, block.window, self.grid)
 
     def write(self, block: Block, answer: tuple[NDArray[np.uint32], Tally]) -> Tally:
-        for image, layer in zip(self._labels, answer[0], strict=True):
-            image[block.window.slices] = layer
+        self.images.write(block.window, answer[0])
         return answer[1]
 
 
@@ -109,34 +99,21 @@ def tally(painted: Painted, window: Window, grid: Grid) -> Tally:
 
 @dataclass(frozen=True, eq=False)
 class Renumber:
-    """Work: ids of label images are replaced, block by block."""
+    """Work: label images are copied with other ids, block by block."""
 
-    store: TileStore
-    names: tuple[str, ...]
+    source: LabelImages
+    target: LabelImages
     ids: NDArray[np.uint32]
     """New ids by old ones; the first is that of the background."""
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+    def read(self, window: Window) -> NDArray[np.uint32]:
+        return self.source.read(window)
 
-    @cached_property
-    def _labels(self) -> list[zarr.Array[Any]]:
-        return open_labels(self.store, self.names)
+    def compute(self, _window: Window, labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        return self.ids[labels]
 
-    def read(self, window: Window) -> list[NDArray[np.uint32]]:
-        return [np.asarray(image[window.slices], np.uint32) for image in self._labels]
-
-    def compute(self, _window: Window, labels: list[NDArray[np.uint32]]) -> list[NDArray[np.uint32]]:
-        return [self.ids[layer] for layer in labels]
-
-    def write(self, window: Window, labels: list[NDArray[np.uint32]]) -> None:
-        for image, layer in zip(self._labels, labels, strict=True):
-            image[window.slices] = layer
-
-
-def open_labels(store: TileStore, names: Sequence[str]) -> list[zarr.Array[Any]]:
-    """Label images of a run, to read and to write."""
-    return [zarr.open_array(store.folder.zarr(name), mode="r+") for name in names]
+    def write(self, window: Window, labels: NDArray[np.uint32]) -> None:
+        self.target.write(window, labels)
 
 
 def blocks_of(shape: Sequence[int]) -> list[Window]:
@@ -146,8 +123,15 @@ def blocks_of(shape: Sequence[int]) -> list[Window]:
     return [Window(start, tuple(sides)).clip(shape) for start in starts]
 
 
-def painted_blocks(store: TileStore, roles: Mapping[Index, Roles]) -> list[Block]:
-    """All blocks of a level's label images, with the roles of the tiles around."""
+def painted_blocks(
+    store: TileStore, roles: Mapping[Index, Roles], ids: NDArray[np.uint32] | None = None
+) -> list[Block]:
+    """All blocks of a level's label images, with the roles of the tiles around.
+
+    With `ids`, those of the objects are replaced: new ones by old ones.
+    """
+    if ids is not None:
+        roles = {index: replace(each, ids=ids[each.ids]) for index, each in roles.items()}
     return [
         Block(window, {index: roles[index] for index in _around(store, window) if index in roles})
         for window in blocks_of(store.shape)

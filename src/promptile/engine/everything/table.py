@@ -95,9 +95,9 @@ class Totals:
         self.boxes[rows, 1] = np.maximum(self.boxes[rows, 1], tally.boxes[:, 1])
         self.firsts[rows] = np.minimum(self.firsts[rows], tally.firsts)
 
-    def order(self, known: Known) -> NDArray[np.int64]:
-        """Rows of the objects that were painted, by their first samples; wholes before their parts."""
-        painted = np.flatnonzero(self.counts > 0)
+    def order(self, known: Known, least: int = 1) -> NDArray[np.int64]:
+        """Rows of the objects with at least so many samples, by their first ones; wholes before their parts."""
+        painted = np.flatnonzero(self.counts >= max(least, 1))
         return painted[np.lexsort((painted, known.layers[painted], self.firsts[painted]))]
 
 
@@ -108,9 +108,10 @@ def dense_ids(order: NDArray[np.int64], count: int) -> NDArray[np.uint32]:
     return ids
 
 
-def objects_table(known: Known, totals: Totals, grid: Grid, *, hierarchy: bool, scales: bool) -> pd.DataFrame:
-    """The table of the objects that were painted, with dense ids."""
-    order = totals.order(known)
+def objects_table(
+    known: Known, totals: Totals, order: NDArray[np.int64], grid: Grid, *, hierarchy: bool, scales: bool
+) -> pd.DataFrame:
+    """The table of the objects in this order, with dense ids."""
     boxes, ids = totals.boxes[order], dense_ids(order, len(known))
     columns = {
         "id": ids[order + 1],
