@@ -15,8 +15,9 @@ from promptile.models.basin.joining import BORDER, OPEN, SIZE, STEEP, STRONG, WE
 
 SAME = 0.5
 """Of regions that lie in one another and differ by less than this in size, only the best is an object."""
-GROUND = 0.5
-"""A region that reaches all sides of what is known and has more than this share of it is the ground."""
+GROUND, REACH = 0.5, 0.9
+"""A region that has more than this share of what is known, and reaches over so much of it along each axis, is the
+ground."""
 EVEN = 0.5
 """Steps of steepness, and of cost, that count as none in ratios."""
 LONGEST, ROUNDEST = 3.0, 1.2
@@ -86,7 +87,7 @@ def scores(tree: Tree, taste: Taste) -> NDArray[np.float64]:
 def _ground(tree: Tree) -> NDArray[np.bool_]:
     size, whole = tree.amounts[:, SIZE], tree.parents < 0
     low, high = tree.boxes[whole, 0].min(axis=0), tree.boxes[whole, 1].max(axis=0)
-    spans = (tree.boxes[:, 0] == low).all(axis=1) & (tree.boxes[:, 1] == high).all(axis=1)
+    spans = (tree.boxes[:, 1] - tree.boxes[:, 0] >= REACH * (high - low)).all(axis=1)
     ground: NDArray[np.bool_] = spans & (size > GROUND * size[whole].sum())
     return ground
 
