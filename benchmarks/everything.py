@@ -1,7 +1,7 @@
 """How well everything mode finds objects without a prompt, and whether two tiles see the same, as markdown tables.
 
-``python benchmarks/everything.py --out docs/everything.md --pictures docs/images`` fills in the tables of the page
-between its marks and draws the pictures.
+``python benchmarks/everything.py --out docs/everything.md`` fills in the tables of the page between its marks;
+``--pictures FOLDER`` draws some of the objects over their images.
 """
 
 from __future__ import annotations
