@@ -10,8 +10,13 @@ import pytest
 import rasterio
 
 from promptile.cli import main
+from promptile.engine.everything import Everything
+from promptile.engine.lattice import Tiling
 from promptile.report import describe_run
 from promptile.run import Run
+from promptile.segmentation import segment
+from proposers import Pieces
+from test_everything import blobs, by_first
 
 
 def raster(path: Path, samples: np.ndarray, **profile: object) -> Path:
@@ -133,3 +138,21 @@ def test_options_of_prompts_are_refused(
     assert main(["segment", str(kept / "image.tif"), "--everything", "--out", str(out), *option]) == 2
     assert cure in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [32, 64, 256])
+def test_small_objects_are_left_out_wherever_tiles_cut_them(size: int) -> None:
+    truth = blobs((120, 110), seed=3)
+    counts = np.bincount(truth.ravel())
+    least = int(np.median(counts[1:]))
+    wanted = by_first(np.where(counts[truth] >= least, truth, 0))
+    found = segment(
+        truth,
+        everything=Everything(min_region=least),
+        model=Pieces(2),
+        tiling=Tiling(size, size // 4),
+        window=(0.0, 9.0),
+    )
+    assert 0 < wanted.max() < truth.max()
+    np.testing.assert_array_equal(found.labels[:], wanted)
+    assert len(found.objects) == wanted.max()
