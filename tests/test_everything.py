@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -530,3 +531,40 @@ def test_objects_in_a_coarse_object_keep_their_place_below_it(tmp_path: Path) ->
     parent = table.loc[number, "parent"]
     assert table.loc[parent, "level"] == 2
     assert (run.labels[...][boat] == parent).all()
+
+
+def test_a_model_that_answers_nan_has_failed(tmp_path: Path) -> None:
+    class Nan(Perfect):
+        def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
+            masks = super().predict(embedding, prompt)
+            return Masks(masks.logits * np.nan, masks.scores)
+
+    run = run_on(blobs((60, 60), 1), model=Nan(2))
+    assert len(run.failed) == len(run.stores[0].tiles)
+    assert "NaN" in run.failed[0].error
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"everything": False, "prompts": Prompts.of(points=[(3, 3)]), "workers": 2}, "for everything=True"),
+        ({"skip_outside": True}, "for prompts"),
+        ({"workers": 10**9}, "more than this machine"),
+        ({"workers": 2, "out": "memory://a/b.run.zarr"}, "seen by one process"),
+        ({"level": 1}, "levels="),
+        ({"prompts": Prompts.of(points=[(3, 3)])}, "either prompts, or everything"),
+        ({"everything": False}, "either prompts, or everything"),
+    ],
+)
+def test_wishes_that_do_not_fit_are_refused(options: dict[str, Any], said: str) -> None:
+    options = {"everything": True, "model": Pieces(2), **options}
+    with pytest.raises(UsageError, match=said):
+        segment(blobs((40, 40), 1), **options)
+
+
+def test_labels_that_were_lost_are_not_written_as_background(tmp_path: Path) -> None:
+    run = run_on(blobs((60, 60), 1), tmp_path / "a.run.zarr")
+    shutil.rmtree(tmp_path / "a.run.zarr" / "labels" / "c")
+    with pytest.raises(RunError, match="labels lack"):
+        Run.open(run.path).write(tmp_path / "a.gpkg")
+    assert not (tmp_path / "a.gpkg").exists()

@@ -94,6 +94,12 @@ def segment(
     """
     if bool(everything) == (prompts is not None):
         raise UsageError("Say what is wanted: either prompts, or everything=True")
+    if not everything and (workers != 1 or scheduler is not None):
+        raise UsageError("`workers` and `scheduler` are for everything=True: prompts are answered in this process")
+    if everything and skip_outside:
+        raise UsageError("`skip_outside` is for prompts: leave it out")
+    if workers > 1 and str(out).startswith("memory:"):
+        raise UsageError(f"{out} is seen by one process only: leave workers out, or give a folder")
     job = Job.prepare(image, model, tiling=tiling, everything=bool(everything), channels=channels, window=window)
     if everything:
         asked = everything if isinstance(everything, Everything) else Everything()
@@ -157,7 +163,7 @@ def _settle(run: Run, job: Job, out: str | os.PathLike[str] | None) -> None:
     if run.image != job.place:
         run.image = job.place
     if out is None:
-        weakref.finalize(run, rmtree, run.path, ignore_errors=True)
+        weakref.finalize(run, rmtree, os.path.dirname(run.path), ignore_errors=True)
 
 
 def _compute(run: PromptedRun, grower: Grower, prompts: Prompts, progress: Progress) -> None:

@@ -99,7 +99,12 @@ def show_run(options: argparse.Namespace) -> int:
     if out.exists() and not options.overwrite:
         raise UsageError(f"{out} exists: add --overwrite to replace it, or choose another name")
     source = _image_of(run, options.image)
-    rendering = None if options.window is None else Rendering.of(source, window=options.window)
+    rendering = None
+    if options.window is not None:
+        channels = Rendering.from_json(run.spec["rendering"]).channels
+        rendering = Rendering.of(source, channels=channels, window=options.window)
+    if not run.finished:
+        print(f"promptile: {run.name} is not finished: its labels may not be all there", file=sys.stderr)
     print(draw(run, source, out, size=options.size, rendering=rendering))
     return OK
 

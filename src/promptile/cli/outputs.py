@@ -79,8 +79,8 @@ def report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> int
     for failure in run.failed:
         print(f"promptile: {failure} failed: {failure.error}", file=sys.stderr)
     if run.failed:
-        what = f"{len(run.failed)} {run.failed[0].kind}s"
-        print(f"promptile: {what} failed; the same command tries them again", file=sys.stderr)
+        what = f"{len(run.failed)} {run.failed[0].kind}{'s' * (len(run.failed) > 1)}"
+        print(f"promptile: {what} failed; the same command tries again", file=sys.stderr)
     return FAILED if run.failed else OK
 
 

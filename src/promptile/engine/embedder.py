@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.embeddings import MemoryCache
-from promptile.engine.views import look
-from promptile.errors import ModelError
+from promptile.engine.views import check_masks, look
 from promptile.grid import Window
 from promptile.models.protocols import Embedding, Masks, Promptable, WindowPrompt
 from promptile.rendering import Rendering
@@ -55,7 +54,7 @@ class Embedder:
         """The model's candidates for one object in one window; no data is never object."""
         seen = self._seen(window, level)
         masks = self.model.predict(seen.embedding, prompt)
-        self._check(masks, window)
+        check_masks(masks, self.model.card, window.shape)
         if seen.valid.all():
             return masks
         return Masks(np.where(seen.valid, masks.logits, _NOWHERE), masks.scores)
@@ -67,22 +66,6 @@ class Embedder:
 
     def _seen(self, window: Window, level: int) -> Seen:
         return self._cache.get((window, level), lambda: self._look(window, level))
-
-    def _check(self, masks: Masks, window: Window) -> None:
-        """Refuse an answer that is none: it must not look like an object without samples."""
-        name, logits, scores = self.model.card.name, np.asarray(masks.logits), np.asarray(masks.scores)
-        if logits.shape[1:] != window.shape:
-            raise ModelError(
-                f"Model {name!r} answered with shape {logits.shape[1:]} for a window of "
-                f"{window.shape}: its predict must return logits (n, {', '.join(map(str, window.shape))})"
-            )
-        if not len(logits) or scores.shape != (len(logits),):
-            raise ModelError(
-                f"Model {name!r} answered with {len(logits)} masks and scores of shape {scores.shape}: its predict "
-                "must return one score for each mask, and at least one mask"
-            )
-        if np.isnan(logits).any() or np.isnan(scores).any():
-            raise ModelError(f"Model {name!r} answered with NaN: its predict must return numbers")
 
     def _look(self, window: Window, level: int) -> Seen:
         view = look(self.source, self.rendering, self.model.card, window, level)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from promptile.engine.views import check_masks
 from promptile.errors import ModelError, UsageError
 from promptile.grid import Window
 from promptile.models.protocols import (
@@ -62,6 +63,9 @@ class GridParameters:
         for name, value in counts.items():
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}: it must be 1 or more")
+        for name in ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
 
 
 class PointGrid:
@@ -91,7 +95,10 @@ class PointGrid:
             return []
         (embedding,) = self.model.embed([view])
         answers = self._answers(embedding, [_click(point) for point in points])
-        seen = [packed for masks in answers for packed in _sure(masks, view.valid, self.parameters)]
+        seen: list[_Packed] = []
+        for masks in answers:
+            check_masks(masks, self.model.card, view.shape)
+            seen += _sure(masks, view.valid, self.parameters)
         new = _without_repeats([s.window for s in seen], [s.score for s in seen], self.parameters.box_nms_thresh)
         found = [seen[i].unpacked() for i in new]
         return _tidied(found, view.valid, self.parameters) if self.parameters.min_mask_region_area > 0 else found

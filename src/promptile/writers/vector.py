@@ -14,6 +14,7 @@ import pyogrio
 from pyarrow import parquet
 from pyproj import CRS
 
+from promptile.errors import RunError
 from promptile.grid import Grid
 from promptile.vectors.shaping import Shaping
 from promptile.writers.features import GEOMETRY, Features
@@ -58,6 +59,9 @@ def write(result: Result, path: Path, shaping: Shaping) -> None:
         if features.failure is not None:
             raise features.failure from None
         raise
+    if features.left_out and result.layers:
+        lost = f"The labels lack {features.left_out} objects of the table"
+        raise RunError(f"{lost}: compute the run again with --restart")
     if features.left_out:
         logger.warning("%d objects without samples are left out of %s", features.left_out, path.name)
 

@@ -13,6 +13,9 @@ __all__ = ["Dask", "Executor", "Outcome", "Processes", "Serial", "Threads", "Wor
 
 LOCAL = "local"
 
+MOST = 256
+"""Workers on one machine; more are a mistake in typing."""
+
 
 def choose(workers: int = 1, scheduler: str | None = None) -> Executor:
     """The executor that was asked for.
@@ -29,6 +32,8 @@ def choose(workers: int = 1, scheduler: str | None = None) -> Executor:
     UsageError
         If there are no workers, or a number of workers is asked of a cluster that has its own.
     """
+    if workers > MOST:
+        raise UsageError(f"{workers} workers are more than this machine can start: use up to {MOST}")
     if workers < 1:
         raise UsageError(f"{workers} workers do nothing: use --workers 1 or more")
     if scheduler == LOCAL:
