@@ -305,7 +305,7 @@ def _seam(got: NDArray[np.uint32], borders: list[NDArray[np.bool_]]) -> float:
 
 
 HEADER = """\
-| objects | core/halo | answers | stitching | split | fused | twice | lost | F1 0.5 | F1 0.75 | IoU | seams | rims | Mpx/s |
+| objects | core/halo | answers | merge | split | fused | twice | lost | F1 0.5 | F1 0.75 | IoU | seams | rims | Mpx/s |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|"""
 
 

@@ -150,11 +150,13 @@ def test_whole_wins_over_cut():
     assert drawn("....aaaaaaaa", ".bbbb.......") == "....abbbbaaa...."
 
 
-def joined_ids(margin: int, apart: list[tuple[int, int]]) -> list[int]:
+def joined_ids(cut: bool, apart: list[tuple[int, int]]) -> list[int]:
     """Ids of a and b in the first tile and c in the second, where c matches both, and b better."""
     first, second = found = line("..aaaabbbbb.", "cccccccc....")
     objects = {tile: summarise(found[tile], tile, (1, 16)) for tile in found}
-    objects[first] = dataclasses.replace(objects[first], margins=np.full(2, margin, np.int32))
+    if cut:
+        boxes = np.array([[[0, 2], [1, 12]]] * 2, np.int32)
+        objects[first] = dataclasses.replace(objects[first], margins=np.zeros(2, np.int32), boxes=boxes)
     pairs = np.array([[1, 1], [2, 1]], np.int32)
     none = np.empty((0, 2), np.int32)
     edges = Edges(pairs, np.array([0.6, 0.9], np.float32), np.array(apart, np.int32).reshape(-1, 2), none)
@@ -163,12 +165,12 @@ def joined_ids(margin: int, apart: list[tuple[int, int]]) -> list[int]:
 
 
 def test_an_edge_is_refused_where_a_tile_saw_two_objects():
-    assert joined_ids(0, []) == [1, 1, 1]
-    assert joined_ids(0, [(1, 2)]) == [1, 2, 2]
+    assert joined_ids(True, []) == [1, 1, 1]
+    assert joined_ids(True, [(1, 2)]) == [1, 2, 2]
 
 
 def test_an_object_that_a_tile_saw_whole_is_not_joined_with_another_of_that_tile():
-    assert joined_ids(3, []) == [1, 2, 2]
+    assert joined_ids(False, []) == [1, 2, 2]
 
 
 @settings(max_examples=30, deadline=None)

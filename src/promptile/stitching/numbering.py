@@ -58,9 +58,9 @@ def join(
     """Give the objects of all tiles one numbering.
 
     The result depends neither on the order of `objects` nor on that of `edges`. Ids are dense and follow the objects'
-    first samples in row-major order of the level. An object is dropped where the tiles that own its ground know
-    better: no tile sees any of it in its own core, or all tiles see it cut, and most of what one sees lies in cores of
-    tiles that do not see it.
+    first samples in row-major order of the level. An object is dropped where other tiles know its ground better:
+    no tile sees any of it in its own core; or all tiles see it cut, and either a tile whose window holds all that is
+    known of it does not see it, or less than two fifths of what a tile sees of it lie in cores of tiles that see it.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def join(
         )
     nodes = Nodes.of(objects)
     sets = _Sets.of(nodes, cluster(nodes, edges))
-    doubtful = (sets.authors < 0) & (2 * sets.owned < sets.largest)
+    doubtful = sets.doubtful
     doubtful[_reaching(nodes, sets.of_nodes, unknown)] = False
     kept = np.flatnonzero((sets.owned > 0) & ~doubtful)
     kept = kept[np.argsort((sets.firsts[kept] << 8) + sets.layers[kept], kind="stable")]
@@ -112,9 +112,9 @@ class _Sets:
     of_nodes: NDArray[np.int64]
     """``(nodes,)``: which set each node is in."""
     counts: NDArray[np.int64]
-    largest: NDArray[np.int64]
-    """Samples in the tile that sees most of it."""
     owned: NDArray[np.int64]
+    doubtful: NDArray[np.bool_]
+    """Where all tiles see it cut, and others know better; see `join`."""
     firsts: NDArray[np.int64]
     layers: NDArray[np.uint8]
     tiles: NDArray[np.int32]
@@ -133,7 +133,9 @@ class _Sets:
         authors = np.full(n, -1, np.int64)
         views = (facts.counts, facts.owned, facts.margins)
         _choose(of_nodes, nodes.tile_of, views, outers, boxes, authors)
-        return cls(of_nodes, counts, largest, owned, firsts, layers, tiles, authors)
+        doubtful = (authors < 0) & (5 * owned < 2 * largest)
+        _doubt(np.flatnonzero((authors < 0) & (owned > 0)), boxes, outers, doubtful)
+        return cls(of_nodes, counts, owned, doubtful, firsts, layers, tiles, authors)
 
     def order(self, nodes: Nodes, scores: NDArray[np.float32], kept: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions in `kept`, the strongest claim first: larger margin (0: cut), then score, then position."""
@@ -228,3 +230,21 @@ def _choose(of_nodes: Any, tile_of: Any, node_facts: Any, outers: Any, boxes: An
         best = authors[s]
         if sees_all and (best < 0 or (margins[i], node_owned[i]) > (margins[best], node_owned[best])):
             authors[s] = i
+
+
+@njit(cache=True, nogil=True)
+def _doubt(cut: Any, boxes: Any, outers: Any, doubtful: Any) -> None:
+    """Doubt cut objects that a tile would see whole: it would be their author, if it had seen them."""
+    ends = np.zeros(outers.shape[2], np.int32)
+    for t in range(len(outers)):
+        ends = np.maximum(ends, outers[t, 1])
+    for s in cut:
+        for t in range(len(outers)):
+            holds = True
+            for axis in range(outers.shape[2]):
+                start, stop = outers[t, 0, axis], outers[t, 1, axis]
+                holds &= boxes[s, 0, axis] > start or start == 0
+                holds &= boxes[s, 1, axis] < stop or stop == ends[axis]
+            if holds:
+                doubtful[s] = True
+                break
