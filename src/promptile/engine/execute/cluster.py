@@ -94,15 +94,16 @@ class Dask:
         WorkerError
             If workers cannot begin, or die one after the other without doing anything; if the scheduler ends.
         """
-        crew = _Crew(self._client, packed(work), max(1, min(_LARGEST, len(items) // (4 * self.workers))))
-        round_ = Round(items, self.workers)
+        crew, round_ = _Crew(self._client, packed(work)), Round(items, self.workers)
         try:
             while round_.left:
                 for member in crew.look():
                     yield from round_.lose(member.begun, "died")
+                # Batches become small in the end, so that no worker has much to do when the others have nothing.
+                size = max(1, min(_LARGEST, round_.left // (4 * self.workers)))
                 for member in crew.members.values():
                     while len(member.batches) < _BATCHES:
-                        numbers = round_.give(member.begun, len(member.begun) + crew.size)
+                        numbers = round_.give(member.begun, len(member.begun) + size)
                         if not numbers:
                             break
                         crew.submit(member, [(number, items[number]) for number in numbers])
@@ -139,12 +140,9 @@ class _Crew:
     client : distributed.Client
     content : bytes
         The work, pickled.
-    size : int
-        How many items a batch has.
     """
 
-    def __init__(self, client: Any, content: bytes, size: int) -> None:
-        self.size = size
+    def __init__(self, client: Any, content: bytes) -> None:
         self.members: dict[str, _Member] = {}
         self._client = client
         self._content = content
