@@ -568,3 +568,26 @@ def test_labels_that_were_lost_are_not_written_as_background(tmp_path: Path) -> 
     with pytest.raises(RunError, match="labels lack"):
         Run.open(run.path).write(tmp_path / "a.gpkg")
     assert not (tmp_path / "a.gpkg").exists()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_parts_lie_within_their_parents_also_where_tiles_err() -> None:
+    class Erring(TestHierarchy.Nested):
+        """Misses objects in some tiles, so that neighbours do not agree which layer an object is on."""
+
+        def propose(self, view: View) -> list[Proposal]:
+            return [p for i, p in enumerate(super().propose(view)) if (key(view) + i) % 4]
+
+    for tiling in (Tiling(48, 16), Tiling(36, 8)):
+        run = run_on(TestHierarchy.houses(), everything=Everything(keep="all"), model=Erring(2), tiling=tiling)
+        table = run.objects.set_index("id")
+        labels = [run.read_labels(run.grid.window, layer) for layer in range(run.layers)]
+        assert (table["layer"] > 0).any()
+        for number, layer, parent in zip(table.index, table["layer"], table["parent"], strict=True):
+            samples = labels[layer] == number
+            assert samples.sum() == table.loc[number, "area_px"]
+            if layer:
+                assert (labels[layer - 1][samples] == parent).all()
+            else:
+                assert parent == 0
+        assert sum(len(np.unique(image[image > 0])) for image in labels) == len(table)

@@ -49,10 +49,12 @@ class TiledRun(Run):
     def _create_parts(self, grid: Grid) -> None:
         for store in self.stores:
             store.create()
-            if len(self.stores) > 1:
+            if self.painted(store) != self.images:
                 self.painted(store).create(store.shape)
             if store.level:
                 self.merged(store).create(grid.shape)
+        if self.layers > 1:
+            self.nested.create(grid.shape)
         for layer in range(1, self.layers):
             create_labels(self.folder, layer_name(layer), grid.shape)
 
@@ -62,9 +64,14 @@ class TiledRun(Run):
         return LabelImages.final(self.folder, self.layers)
 
     def painted(self, store: TileStore) -> LabelImages:
-        """What the tiles of one level are painted into: the result itself, if there is no other level."""
-        several = len(self.stores) > 1
-        return LabelImages.of_level(self.folder, store.level, self.layers) if several else self.images
+        """What the tiles of one level are painted into: the result itself, if that is all there is to do."""
+        more = len(self.stores) > 1 or self.layers > 1
+        return LabelImages.of_level(self.folder, store.level, self.layers) if more else self.images
+
+    @property
+    def nested(self) -> LabelImages:
+        """The images of level 0 in which parts lie within their wholes."""
+        return LabelImages.of_level(self.folder, 0, self.layers, "nested")
 
     def merged(self, store: TileStore) -> LabelImages:
         """The images of level 0 that have the objects of all levels up to this one."""

@@ -4,7 +4,9 @@
 
     answering    tile -> answer on disk
     stitching    answers of neighbours -> one numbering -> label images
-    scales       label images of several levels -> one
+    levels       objects too large for a tile, found at a coarser level
+    hierarchy    parts within their wholes
+    scales       what becomes of the objects of two levels
     table        label images -> what is known of each object
     computing    the order of it all, and what happens when a tile fails
 """

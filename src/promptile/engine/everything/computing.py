@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.engine.everything.answering import AnswerTiles, objects_of
+from promptile.engine.everything.hierarchy import nest
 from promptile.engine.everything.levels import Step, Stitched, merge
 from promptile.engine.everything.options import Everything
 from promptile.engine.everything.running import Runner
@@ -51,6 +52,8 @@ def compute(run: TiledRun, job: Job, asked: Everything, executor: Executor, prog
     result = painted[0]
     for finer, coarser, found in zip(run.stores, run.stores[1:], painted[1:], strict=False):
         result = merge(result, found, Step(finer, coarser, run.merged(coarser)), job, asked, runner)
+    if run.layers > 1:
+        result = nest(result, run.nested, run.grid, runner)
     order = _number(result, run, asked.min_region, runner)
     several, layered = len(painted) > 1, run.layers > 1
     run.finish(objects_table(result.known, result.totals, order, run.grid, hierarchy=layered, scales=several), failed)
