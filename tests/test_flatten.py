@@ -140,7 +140,7 @@ def test_a_whole_stands_for_a_few_better_parts() -> None:
 
 
 def test_far_better_parts_are_cut_out_of_a_doubtful_whole() -> None:
-    doubtful = box(5, 5, 40, 60, 0.3)
+    doubtful = box(5, 5, 40, 60, 0.2)
     assert areas(flatten(SHAPE, [doubtful, box(12, 12, 5, 5, 0.9), box(25, 25, 5, 5, 0.5)])) == [25, 2375]
 
 

@@ -25,7 +25,7 @@ HELD = 0.8
 """A mask with at least this share of its samples in a larger one is a part of it."""
 FILLED = 0.75
 """A mask of which others take this share is nearly filled: there is no object of its own left."""
-FAR = 2.0
+FAR = 4.0
 """A part whose score is so many times that of what holds it is an object of its own."""
 CRUMB = 0.05
 """Pieces of a trimmed mask below this share of it are left out."""
