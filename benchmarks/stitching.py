@@ -12,9 +12,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -211,6 +214,24 @@ def touching(answers: Mapping[Tile, TileAnswer], shape: tuple[int, ...]) -> NDAr
     return np.where(out > 0, groups[out], 0).astype(np.uint32)
 
 
+def merged_by_samgeo(python: str) -> Callable[..., NDArray[np.uint32]]:
+    """The merging of samgeo itself, in an interpreter that has it; see `samgeo_merge.py`."""
+
+    def merged(answers: Mapping[Tile, TileAnswer], shape: tuple[int, ...]) -> NDArray[np.uint32]:
+        order = sorted(answers, key=lambda tile: tile.index)
+        overlap = order[0].outer.stop[1] - order[1].outer.start[1]
+        arrays = {f"labels{i}": answers[tile].labels[0] for i, tile in enumerate(order)}
+        outers = [(tile.outer.start, tile.outer.stop) for tile in order]
+        with tempfile.TemporaryDirectory() as folder:
+            given, got = Path(folder) / "answers.npz", Path(folder) / "merged.npy"
+            np.savez(given, shape=shape, indices=[t.index for t in order], outers=outers, overlap=overlap, **arrays)
+            script = Path(__file__).with_name("samgeo_merge.py")
+            subprocess.run([python, str(script), str(given), str(got)], check=True, stdout=subprocess.DEVNULL)
+            return np.asarray(np.load(got), np.uint32)
+
+    return merged
+
+
 # ----------------------------------------------------------------------------------------------------- figures
 @dataclass(frozen=True)
 class Figures:
@@ -316,17 +337,21 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", default=list(SIZES))
     parser.add_argument("--cores", nargs="*", type=int, default=[512, 896])
     parser.add_argument("--halo", type=int, default=64)
+    parser.add_argument("--samgeo", metavar="PYTHON", help="an interpreter with segment-geospatial, to run beside")
     options = parser.parse_args()
+    peers = {} if options.samgeo is None else {"samgeo": merged_by_samgeo(options.samgeo)}
     print(HEADER)
     stitched(ask(perfect, truth(Window.of((300, 300)), 40.0), 100, 20), (300, 300))  # compiles
     for name in options.sizes:
         scene = truth(Window.of((options.length,) * 2), SIZES[name])
         for core in options.cores:
-            for line in lines(scene, core, options.halo, options.seeds):
+            for line in lines(scene, core, options.halo, options.seeds, peers):
                 print(f"| {name} | {core}/{options.halo} | {line}", flush=True)
 
 
-def lines(scene: NDArray[np.uint32], core: int, halo: int, seeds: int) -> Iterator[str]:
+def lines(
+    scene: NDArray[np.uint32], core: int, halo: int, seeds: int, peers: Mapping[str, Callable[..., NDArray[np.uint32]]]
+) -> Iterator[str]:
     """Rows of the table: the exact model, then means over the seeds of the erring one."""
     shape = scene.shape
     around = list(tiles(shape, core + 2 * halo, 2 * halo))
@@ -334,6 +359,8 @@ def lines(scene: NDArray[np.uint32], core: int, halo: int, seeds: int) -> Iterat
     exact = compare(got, scene, around)
     assert (exact.split, exact.fused, exact.twice, exact.lost, exact.changed) == (0, 0, 0, 0, 0)
     yield row("exact", "ours", [exact], [speed])
+    for name, merger in peers.items():
+        yield row("exact", name, [compare(merger(ask(perfect, scene, core, halo), shape), scene, around)], [])
     found: dict[str, list[Figures]] = {}
     speeds: dict[str, list[float]] = {}
     for seed in range(seeds):
@@ -345,6 +372,8 @@ def lines(scene: NDArray[np.uint32], core: int, halo: int, seeds: int) -> Iterat
             got, speed = timed(stitcher, answers, shape)
             found.setdefault(name, []).append(compare(got, scene, around))
             speeds.setdefault(name, []).append(speed)
+        for name, merger in peers.items():
+            found.setdefault(name, []).append(compare(merger(answers, shape), scene, around))
     for name, figures in found.items():
         yield row("erring", name, figures, speeds.get(name, []))
 
