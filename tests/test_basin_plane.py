@@ -352,7 +352,7 @@ def test_the_protocol_holds() -> None:
     model = load(2)
     assert isinstance(model, Promptable)
     assert model.card.ndim == 2
-    assert model.card.abilities == {"points", "box", "mask"}
+    assert model.card.abilities == {"points", "box", "mask", "propose"}
 
 
 @pytest.mark.data

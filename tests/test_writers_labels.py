@@ -90,14 +90,14 @@ def test_attributes_travel_with_their_objects(tmp_path: Path, suffix: str, layer
         assert shapely.contains(found.geometry[2], centres).all()
 
 
-def test_objects_drawn_nowhere_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_labels_that_lack_objects_of_the_table_are_damaged(tmp_path: Path) -> None:
     result = drawn()
     table = result.objects
     result.images[0][result.images[0] == 5] = 0
     hidden = Hidden(result.images, table)
-    found = read_vectors(writers.write(hidden, tmp_path / "o.gpkg"))
-    assert found["id"].tolist() == [n for n in table["id"] if n != 5]
-    assert "1 objects without samples" in caplog.text
+    with pytest.raises(RunError, match="lack 1 objects"):
+        writers.write(hidden, tmp_path / "o.gpkg")
+    assert not list(tmp_path.iterdir())
 
 
 class Hidden(LabelResult):
