@@ -13,6 +13,7 @@ from promptile.engine.everything.running import Runner
 from promptile.engine.everything.stitching import (
     MatchTiles,
     PaintBlocks,
+    Pair,
     Renumber,
     blocks_of,
     painted_blocks,
@@ -27,7 +28,7 @@ from promptile.grid import Tile
 from promptile.run import Failure, TiledRun
 from promptile.run.images import LabelImages
 from promptile.run.tiles import TileStore
-from promptile.stitching import Index, join
+from promptile.stitching import Edges, Index, join
 
 _TRIES = 2
 
@@ -93,7 +94,9 @@ def _stitch(store: TileStore, images: LabelImages, job: Job, run: Runner) -> Sti
     """Match, join and paint the answers of a level."""
     done = store.done()
     objects = objects_of(store, done)
-    edges = dict(run("matching", MatchTiles(store), pairs_of(store, objects)))
+    edges: dict[Pair, Edges] = {}
+    for _, found in run("matching", MatchTiles(store), pairs_of(store, objects)):
+        edges.update(found)
     joined = join(objects, edges, [tile.core for index, tile in store.tiles.items() if index not in done])
     grid = job.source.grid.coarsen(store.factors)
     painted = run("labels", PaintBlocks(store, images, grid), painted_blocks(store, joined.roles))

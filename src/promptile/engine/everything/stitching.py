@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,27 +23,38 @@ _SIDES = {2: (2, 2), 3: (1, 2, 2)}
 reach into several blocks are read for each of them."""
 
 
+Pair = tuple[Index, Index]
+"""Neighbouring tiles, the smaller index first."""
+
+Shown = tuple[NDArray[np.uint16], NDArray[np.uint16]]
+"""What the two tiles of a pair say about the ground that both saw."""
+
+
 @dataclass(frozen=True)
 class MatchTiles:
-    """Work: compares what neighbouring tiles say about the ground that both saw."""
+    """Work: compares what a tile and those neighbours that come after it say about the ground that both saw."""
 
     store: TileStore
 
-    def read(self, pair: tuple[Index, Index]) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-        a, b = (self.store.tiles[index].outer for index in pair)
-        return self.store.read(pair[0], a & b), self.store.read(pair[1], a & b)
+    def read(self, pairs: Sequence[Pair]) -> list[Shown]:
+        shown = []
+        for a, b in pairs:
+            box = self.store.tiles[a].outer & self.store.tiles[b].outer
+            shown.append((self.store.read(a, box), self.store.read(b, box)))
+        return shown
 
-    def compute(self, _pair: tuple[Index, Index], seen: tuple[NDArray[np.uint16], NDArray[np.uint16]]) -> Edges:
-        return match(*seen)
+    def compute(self, _pairs: Sequence[Pair], shown: list[Shown]) -> list[Edges]:
+        return [match(*both) for both in shown]
 
-    def write(self, _pair: tuple[Index, Index], edges: Edges) -> Edges:
-        return edges
+    def write(self, pairs: Sequence[Pair], edges: list[Edges]) -> dict[Pair, Edges]:
+        return dict(zip(pairs, edges, strict=True))
 
 
-def pairs_of(store: TileStore, objects: Mapping[Tile, TileObjects]) -> list[tuple[Index, Index]]:
-    """Neighbours that both have objects."""
+def pairs_of(store: TileStore, objects: Mapping[Tile, TileObjects]) -> list[tuple[Pair, ...]]:
+    """Neighbours that both have objects, those of one tile together: it is read for all of them."""
     some = {tile.index for tile, known in objects.items() if len(known.counts)}
-    return [(a, b) for a, b in neighbours(store.counts) if a in some and b in some]
+    pairs = sorted((a, b) for a, b in neighbours(store.counts) if a in some and b in some)
+    return [tuple(group) for _, group in itertools.groupby(pairs, key=itemgetter(0))]
 
 
 @dataclass(frozen=True, eq=False)
