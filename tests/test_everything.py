@@ -38,7 +38,7 @@ from promptile.prompts import Prompts
 from promptile.prompts.area import Area
 from promptile.report import describe_run
 from promptile.run import Run, TiledRun
-from promptile.run.store import LABEL_SIDE
+from promptile.run.parts import LABEL_SIDE
 from promptile.segmentation import segment
 from proposers import Failing, Pieces, Whole, key
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from promptile.folders import Folder
 from promptile.grid import Window
-from promptile.run.store import create_labels, layer_name
+from promptile.run.parts import create_labels, layer_name
 
 
 @dataclass(frozen=True)

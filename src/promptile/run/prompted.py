@@ -22,8 +22,9 @@ import pandas as pd
 from promptile.errors import RunError
 from promptile.grid import Grid
 from promptile.masks import ObjectMask
+from promptile.run.parts import read_json
 from promptile.run.record import Failure, Record
-from promptile.run.store import Run, read_json
+from promptile.run.store import Run
 
 
 class PromptedRun(Run):

@@ -28,7 +28,6 @@ import pandas as pd
 import zarr
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from zarr.codecs import ZstdCodec
 
 from promptile import writers
 from promptile.errors import RunError
@@ -36,17 +35,12 @@ from promptile.folders import Folder, Local, folder_of
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
 from promptile.run.differences import differences, prompt_difference
+from promptile.run.parts import LAYERS, create_labels, damaged, grid_from, layer_name, read_json
 from promptile.run.record import Failure
 from promptile.vectors import Shaping
 
 FORMAT = 2
 SUFFIX = ".run.zarr"
-
-LABEL_SIDE = {2: 1024, 3: 128}
-"""Side of the stored pieces of label images, by their number of axes."""
-
-LAYERS = "layers"
-"""Room of the label images below the first one, which is `labels`."""
 
 _LOCK = "lock"
 _PARTS = (
@@ -263,45 +257,6 @@ class Run(ABC):
         return writers.write(self, path, overwrite=overwrite, shaping=shaping)
 
 
-def layer_name(layer: int) -> str:
-    """Name of a label image in a run's folder."""
-    return "labels" if layer == 0 else f"{LAYERS}/{layer}"
-
-
-def create_labels(folder: Folder, name: str, shape: Sequence[int]) -> zarr.Array[Any]:
-    """A label image without objects."""
-    side = LABEL_SIDE[len(shape)]
-    return zarr.create_array(
-        folder.zarr(name),
-        shape=tuple(shape),
-        chunks=tuple(min(side, n) for n in shape),
-        dtype="uint32",
-        fill_value=0,
-        compressors=ZstdCodec(level=1),
-        dimension_names=("z", "y", "x")[-len(shape) :],
-        overwrite=True,
-    )
-
-
-def read_json(folder: Folder, name: str) -> Any:
-    """What a JSON file of a run holds.
-
-    Raises
-    ------
-    RunError
-        If it is missing or damaged.
-    """
-    try:
-        return json.loads(folder.read(name))
-    except (OSError, ValueError) as error:
-        raise damaged(folder, name) from error
-
-
-def damaged(folder: Folder, name: str) -> RunError:
-    """What to raise if a part of a run cannot be read."""
-    return RunError(f"{folder.place}/{name} is missing or damaged: compute the run again with --restart")
-
-
 def _read_spec(folder: Folder) -> dict[str, Any]:
     try:
         spec = dict(json.loads(folder.read("zarr.json"))["attributes"]["promptile"])
@@ -327,8 +282,3 @@ def _refuse_what_is_no_run(folder: Folder) -> None:
         ours = all(name in (*_PARTS, _LOCK) or name.endswith(_UNFINISHED) for name in folder.names())
     if not ours:
         raise RunError(f"{folder.place} is not a run folder and not empty: choose another with --run")
-
-
-def grid_from(stored: Mapping[str, Any]) -> Grid:
-    """The grid that a run's spec holds."""
-    return Grid.of(stored["shape"], stored["affine"], stored["space"])

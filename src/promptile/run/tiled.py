@@ -27,8 +27,9 @@ from promptile.errors import RunError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask, blocks_of
 from promptile.run.images import LabelImages
+from promptile.run.parts import create_labels, damaged, grid_from, layer_name, read_json
 from promptile.run.record import Failure
-from promptile.run.store import Run, create_labels, damaged, grid_from, layer_name, read_json
+from promptile.run.store import Run
 from promptile.run.tiles import TileStore
 
 _TABLE = "objects.parquet"

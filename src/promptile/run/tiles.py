@@ -24,7 +24,7 @@ from zarr.codecs import ZstdCodec
 
 from promptile.folders import Folder
 from promptile.grid import Tile, Window, tiles
-from promptile.run.store import damaged
+from promptile.run.parts import damaged
 from promptile.stitching.types import LOCAL, Index, TileAnswer, TileObjects
 
 _RECENT = 12

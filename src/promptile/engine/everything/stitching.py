@@ -14,7 +14,7 @@ from promptile.engine.everything.table import Tally
 from promptile.grid import Grid, Tile, Window
 from promptile.measures import label_measures
 from promptile.run.images import LabelImages
-from promptile.run.store import LABEL_SIDE
+from promptile.run.parts import LABEL_SIDE
 from promptile.run.tiles import TileStore
 from promptile.stitching import Edges, Index, Painted, Roles, Seen, TileObjects, match, neighbours, paint
 
