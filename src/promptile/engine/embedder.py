@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,17 +43,28 @@ class Embedder:
     model : Promptable
     cache_bytes : int
         Memory for embeddings.
+    checkpoint : Callable, optional
+        Called before each look at a window and each prediction; what it raises ends the work there.
     """
 
-    def __init__(self, source: Source, rendering: Rendering, model: Promptable, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        source: Source,
+        rendering: Rendering,
+        model: Promptable,
+        cache_bytes: int = CACHE_BYTES,
+        checkpoint: Callable[[], None] = lambda: None,
+    ) -> None:
         self.source = source
         self.rendering = rendering
         self.model = model
+        self.checkpoint = checkpoint
         self._cache: MemoryCache[Seen] = MemoryCache(cache_bytes)
 
     def predict(self, window: Window, level: int, prompt: WindowPrompt) -> Masks:
         """The model's candidates for one object in one window; no data is never object."""
         seen = self._seen(window, level)
+        self.checkpoint()
         masks = self.model.predict(seen.embedding, prompt)
         check_masks(masks, self.model.card, window.shape)
         if seen.valid.all():
@@ -68,6 +80,7 @@ class Embedder:
         return self._cache.get((window, level), lambda: self._look(window, level))
 
     def _look(self, window: Window, level: int) -> Seen:
+        self.checkpoint()
         view = look(self.source, self.rendering, self.model.card, window, level)
         (embedding,) = self.model.embed([view])
         return Seen(embedding, view.valid)
