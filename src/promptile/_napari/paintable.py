@@ -1,0 +1,274 @@
+"""Labels on disk as an array that napari can paint on.
+
+napari's Labels layer paints, fills, erases and undoes by writing into its data. Here every such write stays in
+memory, over what the disk holds, until somebody takes it as a `Stroke`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from psygnal import Signal
+from scipy import ndimage
+
+from promptile.grid import Window
+from promptile.run.parts import LABEL_SIDE
+
+Labels = NDArray[np.uint32]
+Start = tuple[int, ...]
+
+_IN_MEMORY = 2**29  # bytes of blocks that are kept only because they may be looked at again
+_LARGEST = 2**22  # samples of the largest stroke that is joined of several
+
+
+@dataclass(frozen=True, eq=False)
+class Stroke:
+    """What a hand changed in a window.
+
+    Parameters
+    ----------
+    window : Window
+        The smallest that holds it.
+    before, after : ndarray of uint32
+        ``window.shape``: the labels there; only those that differ were painted.
+    """
+
+    window: Window
+    before: Labels
+    after: Labels
+
+    def shift(self, offset: Sequence[int]) -> Stroke:
+        return Stroke(self.window.shift(offset), self.before, self.after)
+
+    def paint(self, window: Window, labels: Labels) -> None:
+        """Paint it again on the labels ``window.shape`` of another window."""
+        shared = self.window & window
+        here = shared.within(self.window).slices
+        painted = self.before[here] != self.after[here]
+        labels[shared.within(window).slices][painted] = self.after[here][painted]
+
+
+class Paintable:
+    """Labels of which only the blocks in use are in memory; a numpy array to whoever indexes it.
+
+    What is painted is shown at once. It is never forgotten before it is taken, and it stays on top of what is read
+    after that until `changed` says that its window has been written. All of it may be used by several threads.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    read : callable
+        Reads the labels ``window.shape`` of a window from disk; slow.
+    """
+
+    painted = Signal()
+    """Something was painted that waits to be taken."""
+
+    dtype = np.dtype(np.uint32)
+
+    def __init__(self, shape: Sequence[int], read: Callable[[Window], NDArray[Any]]) -> None:
+        self.shape = tuple(int(n) for n in shape)
+        self._read = read
+        self._side = LABEL_SIDE[len(self.shape)]  # as on disk: each stored piece is decoded once
+        self._blocks: OrderedDict[Start, Labels] = OrderedDict()
+        self._before: dict[Start, Labels] = {}  # what blocks held when the painting on them began
+        self._taken: list[Stroke] = []
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.shape}>"
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of the blocks."""
+        return tuple(min(self._side, n) for n in self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self.read(Window.of(self.shape)), dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        box = _box(key, self.shape)
+        if box is not None:
+            window, shape = box
+            return self.read(window).reshape(shape)[()]
+        indices = _indices(key, self.shape)
+        values = np.zeros(indices[0].shape, np.uint32)
+        with self._lock:
+            for start, chosen in self._blocks_at(indices):
+                values[chosen] = self._block(start)[_inside(indices, chosen, start)]
+        return values[()]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        box = _box(key, self.shape)
+        indices = None if box is not None else _indices(key, self.shape)
+        values = np.empty(indices[0].shape if indices is not None else box[1], np.uint32)  # type: ignore[index]
+        values[...] = value  # as numpy would: broadcast, refuse what does not fit
+        with self._lock:
+            if indices is not None:
+                for start, chosen in self._blocks_at(indices):
+                    self._paint(start, _inside(indices, chosen, start), values[chosen])
+            elif box is not None:
+                values = values.reshape(box[0].shape)
+                for block, shared in self._parts(box[0]):
+                    self._paint(block.start, shared.within(block).slices, values[shared.within(box[0]).slices])
+        if self._before:
+            self.painted.emit()
+
+    def read(self, window: Window) -> Labels:
+        """``window.shape``: the labels in a window as they are shown, in an array of their own."""
+        labels = np.empty(window.shape, np.uint32)
+        with self._lock:
+            for block, shared in self._parts(window):
+                labels[shared.within(window).slices] = self._block(block.start)[shared.within(block).slices]
+        return labels
+
+    def taken(self) -> list[Stroke]:
+        """What was painted since the last time: a stroke for each place."""
+        with self._lock:
+            windows = []
+            for start, before in self._before.items():
+                for found in ndimage.find_objects((before != self._blocks[start]).view(np.uint8)):
+                    window = Window.between([s.start for s in found], [s.stop for s in found])
+                    windows.append(window.shift(start))
+            strokes = [Stroke(w, self._read_before(w), self.read(w)) for w in _joined(windows)]
+            self._before.clear()
+            self._taken += strokes
+            self._evict()
+        return strokes
+
+    def changed(self, window: Window) -> None:
+        """Read a window anew: the disk holds other labels there. What is not yet taken stays on top of them."""
+        with self._lock:
+            self._taken = [stroke for stroke in self._taken if stroke.window not in window]
+            for start in [block.start for block, _ in self._parts(window) if block.start in self._blocks]:
+                after, before = self._blocks.pop(start), self._before.pop(start, None)
+                if before is not None:
+                    painted = before != after
+                    self._paint(start, painted, after[painted])
+
+    def _read_before(self, window: Window) -> Labels:
+        labels = self.read(window)
+        for block, shared in self._parts(window):
+            if block.start in self._before:
+                before = self._before[block.start]
+                labels[shared.within(window).slices] = before[shared.within(block).slices]
+        return labels
+
+    def _paint(self, start: Start, where: Any, values: Labels) -> None:
+        block = self._block(start)
+        if np.array_equal(block[where], values):
+            return  # napari writes back all that it read
+        if start not in self._before:
+            self._before[start] = block
+            self._blocks[start] = block = block.copy()
+        block[where] = values
+
+    def _block(self, start: Start) -> Labels:
+        """A block's labels, cut at the array's end; not to be written to."""
+        if start not in self._blocks:
+            window = Window(start, (self._side,) * self.ndim).clip(self.shape)
+            block = np.array(self._read(window), np.uint32)
+            for stroke in self._taken:
+                stroke.paint(window, block)
+            # most labels are 0 nearly everywhere: such blocks take no memory
+            self._blocks[start] = block if block.any() else np.broadcast_to(np.uint32(0), window.shape)
+            self._evict()
+        self._blocks.move_to_end(start)
+        return self._blocks[start]
+
+    def _evict(self) -> None:
+        """Forget the blocks that were looked at longest ago, but none with something to be taken, nor the last."""
+        sizes = {start: block.nbytes for start, block in self._blocks.items() if any(block.strides)}
+        excess = sum(sizes.values()) - _IN_MEMORY
+        for start in list(sizes)[:-1]:
+            if excess <= 0:
+                return
+            if start not in self._before:
+                del self._blocks[start]
+                excess -= sizes[start]
+
+    def _parts(self, window: Window) -> Iterator[tuple[Window, Window]]:
+        """The blocks that touch a window, each with what it shares with the window."""
+        inside = window.clip(self.shape)
+        spans = [range(a // self._side, -(-b // self._side)) for a, b in zip(inside.start, inside.stop, strict=True)]
+        for index in itertools.product(*spans) if not inside.empty else ():
+            block = Window(tuple(i * self._side for i in index), (self._side,) * self.ndim)
+            yield block, block & inside
+
+    def _blocks_at(self, indices: tuple[NDArray[np.intp], ...]) -> Iterator[tuple[Start, NDArray[np.bool_]]]:
+        """The blocks that hold single samples: ``(start, which)``."""
+        shape = tuple(-(-n // self._side) for n in self.shape)
+        numbers = np.ravel_multi_index(tuple(i // self._side for i in indices), shape)
+        for number in np.unique(numbers):
+            start = tuple(int(i) * self._side for i in np.unravel_index(number, shape))
+            yield start, numbers == number
+
+
+def _box(key: Any, shape: tuple[int, ...]) -> tuple[Window, tuple[int, ...]] | None:
+    """The window that a key of whole numbers and slices means, and the result's shape; None for any other key."""
+    parts = list(key) if isinstance(key, tuple) else [key]
+    if not all(_is_plain(part) for part in parts):
+        return None
+    if sum(part is Ellipsis for part in parts) != 1:
+        parts.append(Ellipsis)
+    at = next(i for i, part in enumerate(parts) if part is Ellipsis)
+    parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
+    if len(parts) != len(shape):
+        raise IndexError(f"got {len(parts)} indices, an array of {len(shape)} axes needs no more than that")
+    spans = []
+    for part, n in zip(parts, shape, strict=True):
+        span = range(n)[part] if isinstance(part, slice) else range(n)[part : part + 1 or None]
+        if not isinstance(part, slice) and len(span) != 1:
+            raise IndexError(f"index {part} is outside an axis of {n}")
+        spans.append(span)
+    window = Window(tuple(span.start for span in spans), tuple(map(len, spans)))
+    return window, tuple(len(s) for s, part in zip(spans, parts, strict=True) if isinstance(part, slice))
+
+
+def _is_plain(part: Any) -> bool:
+    if isinstance(part, slice):
+        return part.step in (None, 1)
+    return part is Ellipsis or (isinstance(part, int | np.integer) and not isinstance(part, bool))
+
+
+def _indices(key: Any, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
+    """The index on each axis of every sample that a key means: numpy itself says which they are."""
+    axes = np.ogrid[tuple(slice(n) for n in shape)]
+    return tuple(np.asarray(np.broadcast_to(axis, shape)[key], np.intp) for axis in axes)
+
+
+def _inside(indices: tuple[NDArray[np.intp], ...], chosen: NDArray[np.bool_], start: Start) -> Any:
+    """The chosen indices, seen from a block's start."""
+    return tuple(axis[chosen] - first for axis, first in zip(indices, start, strict=True))
+
+
+def _joined(windows: Sequence[Window]) -> list[Window]:
+    """Windows that are parts of one thing, cut by the borders of blocks, as one."""
+    joined: list[Window] = []
+    for window in windows:
+        for other in list(joined):
+            both = window | other
+            if both.size <= min(2 * (window.size + other.size), _LARGEST):
+                joined.remove(other)
+                window = both
+        joined.append(window)
+    return joined
