@@ -32,7 +32,10 @@ _WHOLE = {2: 2**20, 3: 2**24}
 
 _RGB = ("red", "green", "blue")
 _MARKS = 50  # a point's diameter is this fraction of the image's longest side
-_POSITIVE, _NEGATIVE, _BOX = "#2ecc40", "#ff4136", "#ffdc00"
+_BOX = "#ffdc00"
+_THIN = 1e-6
+POSITIVE, NEGATIVE = ("disc", "#2ecc40"), ("x", "#ff4136")
+"""Symbol and colour of a point on the object, and of one that is not on it."""
 
 
 def image_layers(source: Source, path: str, placement: Placement) -> list[LayerTuple]:
@@ -77,41 +80,65 @@ def points_layer(prompts: Prompts, name: str, placement: Placement) -> LayerTupl
     shape = placement.grid.shape
     marks = [(point, label, p) for p in prompts.objects for point, label in zip(p.points, p.labels, strict=True)]
     marks.sort(key=lambda mark: not mark[1])
-    labels = [bool(label) for _, label, _ in marks]
+    labels = np.array([label for _, label, _ in marks], bool)
+    symbols, colours = point_look(labels)
     attributes = {
         "name": name,
+        "ndim": len(shape),
         "features": {
-            "object": [p.id for _, _, p in marks],
-            "label": [int(label) for label in labels],
-            "category": [p.category for _, _, p in marks],
+            "object": np.array([p.id for _, _, p in marks], int),
+            "label": labels.astype(int),
+            "category": np.array([p.category for _, _, p in marks], object),
         },
-        "face_color": [_POSITIVE if label else _NEGATIVE for label in labels],
+        "feature_defaults": {"object": 0, "label": 1, "category": ""},
+        "face_color": colours if marks else POSITIVE[1],
         "border_color": "white",
-        "symbol": ["disc" if label else "x" for label in labels],
+        "symbol": symbols if marks else POSITIVE[0],
         "size": max(shape) / _MARKS,
     }
     points = np.reshape([point for point, _, _ in marks], (-1, len(shape)))
     return points, attributes | _place(placement), "points"
 
 
+def point_look(labels: NDArray[np.bool_]) -> tuple[list[str], list[str]]:
+    """Symbol and colour of points with these labels."""
+    looks = [POSITIVE if label else NEGATIVE for label in labels]
+    return [symbol for symbol, _ in looks], [colour for _, colour in looks]
+
+
 def boxes_layer(prompts: Prompts, name: str, placement: Placement) -> LayerTuple:
-    """All boxes of the prompts of a 2D image."""
-    boxed = [p for p in prompts.objects if p.box is not None]
+    """All boxes of the prompts, in a volume as rectangles in their first and last slice."""
+    boxed = [(p, corners) for p in prompts.objects if p.box is not None for corners in rectangles(p.box)]
     attributes = {
         "name": name,
+        "ndim": placement.grid.ndim,
         "shape_type": "rectangle",
-        "features": {"object": [p.id for p in boxed], "category": [p.category for p in boxed]},
+        "features": {
+            "object": np.array([p.id for p, _ in boxed], int),
+            "category": np.array([p.category for p, _ in boxed], object),
+        },
+        "feature_defaults": {"object": 0, "category": ""},
         "edge_color": _BOX,
         "face_color": "transparent",
         "edge_width": max(placement.grid.shape) / _MARKS / 6,
     }
-    return [_corners(p.box) for p in boxed if p.box is not None], attributes | _place(placement), "shapes"
+    return [corners for _, corners in boxed], attributes | _place(placement), "shapes"
 
 
-def _corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """``(4, 2)``: the corners of a box ``(2, 2)``, one after the other."""
-    (top, left), (bottom, right) = box
-    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+def rectangles(box: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """``(4, ndim)`` each: a box ``(2, ndim)`` as the rectangles that draw it, one slice thick each in a volume.
+
+    A box that is one slice thick along an axis lies in that slice, any other between two slices of the first axis.
+    """
+    if box.shape[1] == 2:
+        (top, left), (bottom, right) = box
+        return [np.array([[top, left], [top, right], [bottom, right], [bottom, left]])]
+    sides = box[1] - box[0]
+    flat = np.flatnonzero(np.abs(sides - 1) < _THIN)
+    axis = int(flat[0]) if flat.size else 0
+    (face,) = rectangles(np.delete(box, axis, axis=1))
+    slices = [box[0, axis] + 0.5, box[1, axis] - 0.5] if sides[axis] > 1 + _THIN else [box[:, axis].mean()]
+    return [np.insert(face, axis, place, axis=1) for place in slices]
 
 
 def _place(placement: Placement, path: str = "") -> dict[str, Any]:

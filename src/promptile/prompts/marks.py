@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import count
 from typing import Any, Literal
 
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.errors import PromptError
-from promptile.prompts.regions import Outline
+from promptile.grid import Window
+from promptile.prompts.regions import Outline, Raster
 from promptile.prompts.types import LARGEST_ID, Prompt, Prompts
 
 Kind = Literal["points", "boxes", "prompts"]
@@ -23,14 +25,14 @@ _MOST_SHARED = 20_000_000
 
 @dataclass(frozen=True, eq=False)
 class Mark:
-    """One point, box or outline of a prompt file.
+    """One point, box or area that was said in a file or drawn in a viewer.
 
     Parameters
     ----------
     where : str
         Its place in the file for messages: ``feature 3``, ``line 4``.
-    shape : ndarray of float, shape (ndim,) or (2, ndim), or Outline
-        A point, a box (low and high corner on sample edges) or a polygon, in index coordinates of level 0.
+    shape : ndarray of float, shape (ndim,) or (2, ndim), or Outline, or Raster
+        A point, a box (low and high corner on sample edges) or an area, in index coordinates of level 0.
     positive : bool
         False for a point that is not on the object.
     owner : int or str, optional
@@ -39,14 +41,14 @@ class Mark:
     """
 
     where: str
-    shape: NDArray[np.float64] | Outline
+    shape: NDArray[np.float64] | Outline | Raster
     positive: bool = True
     owner: int | str | None = None
     category: str = ""
 
     @property
     def form(self) -> str:
-        if isinstance(self.shape, Outline):
+        if isinstance(self.shape, Outline | Raster):
             return "polygon"
         return "point" if self.shape.ndim == 1 else "box"
 
@@ -59,7 +61,7 @@ class _Draft:
     name: str
     points: list[Mark] = field(default_factory=list)
     box: NDArray[np.float64] | None = None
-    outlines: list[Outline] = field(default_factory=list)
+    areas: list[Outline | Raster] = field(default_factory=list)
     category: str = ""
 
 
@@ -90,13 +92,13 @@ def parse_owner(value: Any) -> int | str | None:
 
 
 def parse_fields(
-    label: Any, owner: Any, category: Any, shapes: Sequence[NDArray[np.float64] | Outline]
+    label: Any, owner: Any, category: Any, shapes: Sequence[NDArray[np.float64] | Outline | Raster]
 ) -> tuple[bool, int | str | None, str]:
     """What the fields of a feature with these shapes say: ``(positive, owner, category)``.
 
     Only points can be negative, so that a word in the `label` of a box or polygon can only be its category.
     """
-    point = any(not isinstance(shape, Outline) and shape.ndim == 1 for shape in shapes)
+    point = any(isinstance(shape, np.ndarray) and shape.ndim == 1 for shape in shapes)
     named = not point and _text(label)[:1].isalpha() and _text(label).lower() not in ("true", "false")
     if named:
         return True, parse_owner(owner), _text(category) or _text(label)
@@ -125,7 +127,7 @@ def of_kind(marks: Iterable[Mark], kind: Kind) -> list[Mark]:
             raise PromptError(
                 f"{mark.where} is a point and only boxes were asked for: use --points, or --prompts for both"
             )
-        if isinstance(mark.shape, Outline) and kind == "boxes":
+        if isinstance(mark.shape, Outline | Raster) and kind == "boxes":
             mark = replace(mark, shape=mark.shape.box)
         kept.append(mark)
     return kept
@@ -178,8 +180,8 @@ def _add(draft: _Draft, mark: Mark) -> None:
             "give an object one category"
         )
     draft.category = draft.category or mark.category
-    if isinstance(mark.shape, Outline):
-        draft.outlines.append(mark.shape)
+    if isinstance(mark.shape, Outline | Raster):
+        draft.areas.append(mark.shape)
     elif mark.form == "point":
         draft.points.append(mark)
     elif draft.box is not None:
@@ -192,7 +194,7 @@ def _add(draft: _Draft, mark: Mark) -> None:
 
 
 def _finish(i: int, draft: _Draft, shared: tuple[NDArray[np.float64], NDArray[np.bool_]]) -> Prompt:
-    if draft.box is None and not draft.outlines and not any(mark.positive for mark in draft.points):
+    if draft.box is None and not draft.areas and not any(mark.positive for mark in draft.points):
         raise PromptError(
             f"{draft.where} and all else of object {i} are negative points: add a positive point (label 1), "
             "a box or a polygon"
@@ -202,10 +204,23 @@ def _finish(i: int, draft: _Draft, shared: tuple[NDArray[np.float64], NDArray[np
         points, labels = np.concatenate([points, shared[0]]), np.concatenate([labels, shared[1]])
     elif len(shared[0]):
         points, labels = shared
-    if not len(points) and draft.box is not None:
-        points = points.reshape(0, draft.box.shape[1])
-    region = Outline(tuple(part for outline in draft.outlines for part in outline.parts)) if draft.outlines else None
+    if not len(points):
+        ndim = next((area.shape[-1] for area in [draft.box, *(a.box for a in draft.areas)] if area is not None), 2)
+        points = points.reshape(0, ndim)
+    region = _join(draft.areas) if draft.areas else None
     return Prompt(i, points, labels, draft.box, region, draft.category, draft.name)
+
+
+def _join(areas: Sequence[Outline | Raster]) -> Outline | Raster:
+    """All areas of an object as one: all are outlines, or all are rasters."""
+    rasters = [area for area in areas if isinstance(area, Raster)]
+    if not rasters:
+        return Outline(tuple(part for area in areas if isinstance(area, Outline) for part in area.parts))
+    window = reduce(Window.__or__, (raster.window for raster in rasters))
+    mask = np.zeros(window.shape, bool)
+    for raster in rasters:
+        mask[raster.window.within(window).slices] |= raster.mask
+    return Raster(window, mask)
 
 
 def _stack(points: Sequence[Mark]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
