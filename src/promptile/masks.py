@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -92,10 +92,39 @@ class ObjectMask:
                 found[shared.within(window).slices] = self._unpack(block.start)[shared.within(block).slices]
         return found
 
+    def replaced(self, window: Window, samples: NDArray[np.bool_]) -> ObjectMask:
+        """The same mask with other samples in a window of the image."""
+
+        def parts() -> Iterator[tuple[Window, NDArray[np.bool_]]]:
+            for block in {*map(self._block, self.bits), *blocks_of(window)}:
+                whole = self._unpack(block.start) if block.start in self.bits else np.zeros(block.shape, bool)
+                shared = block & window
+                whole[shared.within(block).slices] = samples[shared.within(window).slices]
+                yield block, whole
+
+        return ObjectMask.collect(self.shape, parts())
+
+    def __or__(self, other: ObjectMask) -> ObjectMask:
+        return self._with(other, np.logical_or)
+
+    def __sub__(self, other: ObjectMask) -> ObjectMask:
+        return self._with(other, np.greater)
+
+    def _with(self, other: ObjectMask, join: Callable[..., NDArray[np.bool_]]) -> ObjectMask:
+        starts = {*self.bits, *other.bits}
+        blocks = ((self._block(start), join(self._samples(start), other._samples(start))) for start in starts)
+        return ObjectMask.collect(self.shape, blocks)
+
     def touches_edge(self) -> bool:
         """Whether the object reaches the border of the image."""
         reach = zip(self.window.start, self.window.stop, self.shape, strict=True)
         return self.count > 0 and any(a == 0 or b == n for a, b, n in reach)
+
+    def _block(self, start: tuple[int, ...]) -> Window:
+        return Window(start, (BLOCK[len(self.shape)],) * len(self.shape))
+
+    def _samples(self, start: tuple[int, ...]) -> NDArray[np.bool_]:
+        return self._unpack(start) if start in self.bits else np.zeros(self._block(start).shape, bool)
 
     def _unpack(self, start: tuple[int, ...]) -> NDArray[np.bool_]:
         side, ndim = BLOCK[len(self.shape)], len(self.shape)
@@ -121,6 +150,27 @@ class ObjectMask:
             bits = {tuple(map(int, k.split("_"))): stored[k] for k in stored.files if k != "header"}
         window = Window(*map(tuple, header["window"]))
         return cls(tuple(header["shape"]), bits, window, header["count"])
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """What was done to an object by hand."""
+
+    added: ObjectMask
+    removed: ObjectMask
+
+    @classmethod
+    def nothing(cls, shape: Sequence[int]) -> Edit:
+        """No edit at all."""
+        return cls(ObjectMask.collect(shape, ()), ObjectMask.collect(shape, ()))
+
+    def then(self, added: ObjectMask, removed: ObjectMask) -> Edit:
+        """What this edit and another one after it make together."""
+        return Edit((self.added - removed) | added, (self.removed - added) | removed)
+
+    def on(self, mask: ObjectMask) -> ObjectMask:
+        """What becomes of a mask."""
+        return (mask | self.added) - self.removed
 
 
 def _bounds(samples: NDArray[np.bool_]) -> Window:

@@ -168,7 +168,7 @@ def _settle(run: Run, job: Job, out: str | os.PathLike[str] | None) -> None:
 
 def _compute(run: PromptedRun, grower: Grower, prompts: Prompts, progress: Progress) -> None:
     """Grow the objects that have no answer yet, failed ones twice, then paint."""
-    done = {record.id for record in run.records() if not record.error}
+    done = {record.id for record in run.answers() if not record.error}
     waiting = [prompt for prompt in prompts if prompt.id not in done]
     if run.finished and not waiting:
         return

@@ -24,6 +24,7 @@ from promptile.engine.embedder import Embedder
 from promptile.engine.evidence import agreement, corrections, interior_points, most_missed
 from promptile.engine.lattice import Index, Lattice
 from promptile.errors import PromptError
+from promptile.grid import Window
 from promptile.models.protocols import Masks, WindowPrompt
 from promptile.prompts.types import Prompt
 
@@ -73,12 +74,14 @@ class Walk:
         """Whether the object ends somewhere because two answers disagreed there."""
         return any(index not in self.answers or self._denies(index) for index in self._contested)
 
-    def seed(self, index: Index) -> None:
-        """Ask the window in which (part of) the prompt lies, and take its best candidate."""
+    def seed(self, index: Index, candidate: int | None = None) -> Candidates:
+        """Ask the window in which (part of) the prompt lies, and take its best candidate, or the one that is named."""
         asked = self._on_image(index, self.prompt.within(self.lattice[index], self._factors))
         masks = self.embedder.predict(self.lattice[index], self.level, asked)
         self._visits[index] += 1
-        self._accept(index, masks, int(np.argmax(masks.scores)))
+        taken = int(np.argmax(masks.scores)) if candidate is None else min(candidate, len(masks.scores) - 1)
+        self._accept(index, masks, taken)
+        return Candidates(self.lattice[index], self.level, masks, taken)
 
     def _on_image(self, index: Index, asked: WindowPrompt) -> WindowPrompt:
         """The question without points where the image has no data.
@@ -197,6 +200,33 @@ class Walk:
         shared = inner & outer
         mine = self.answers.get(index)[shared.within(inner).slices] > 0
         return most_missed(mask[shared.within(outer).slices], mine) > 1 - AGREEMENT
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What a model answered in the window from which an object grew.
+
+    Parameters
+    ----------
+    window : Window
+        In index coordinates of `level`.
+    level : int
+    masks : Masks
+        All of them.
+    taken : int
+        Which one the object grew from.
+    """
+
+    window: Window
+    level: int
+    masks: Masks
+    taken: int
+
+    @property
+    def by_size(self) -> list[int]:
+        """Which masks there are, a part before the whole that holds it."""
+        sizes = np.count_nonzero(self.masks.logits.reshape(len(self.masks.scores), -1) > 0, axis=1)
+        return [int(i) for i in np.argsort(sizes, kind="stable")]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import ndimage
 
 from promptile.engine.blend import Answers
 from promptile.engine.embedder import Embedder
-from promptile.engine.grow import Shown, Walk
+from promptile.engine.grow import Candidates, Shown, Walk
 from promptile.engine.lattice import Index, Lattice
 from promptile.grid import Window, rescale
 from promptile.masks import ObjectMask, blocks_of
@@ -33,6 +34,8 @@ class Grown:
     """Whether it ends where two answers disagreed, not where the object ends."""
     level: int
     """Level at which it was found."""
+    candidates: Candidates
+    """What the model answered first."""
 
 
 class Grower:
@@ -56,20 +59,29 @@ class Grower:
             Lattice(embedder.source.grid.coarsen(factors).shape, size, overlap) for factors in embedder.source.levels
         ]
 
-    def grow(self, prompt: Prompt) -> Grown:
-        """The object that a prompt means."""
+    def grow(self, prompt: Prompt, candidate: int | None = None) -> Grown:
+        """The object that a prompt means; `candidate` is the answer to start from, the best one without it."""
         level = self.choose_level(prompt)
         walk = Walk(self.embedder, prompt, level, self.lattices[level])
-        for index in self.seeds(prompt, level):
+        first, *others = self.seeds(prompt, level)
+        candidates = walk.seed(first, candidate)
+        walk.grow()
+        for index in others:
             if index not in walk.answers:
                 walk.seed(index)
                 walk.grow()
         if level == 0:
-            return Grown(walk.answers.mask(), walk.score, len(walk.answers), walk.open_edge, 0)
+            return Grown(walk.answers.mask(), walk.score, len(walk.answers), walk.open_edge, 0, candidates)
         fine = _Refinement(self.embedder, prompt, self.lattices[0], walk)
         mask = fine.mask()
         tiles = len(walk.answers) + len(fine.walk.answers)
-        return Grown(mask, walk.score, tiles, walk.open_edge or fine.walk.open_edge, level)
+        return Grown(mask, walk.score, tiles, walk.open_edge or fine.walk.open_edge, level, candidates)
+
+    def at(self, level: int | None) -> Grower:
+        """The same, asked at another level; it shares what was looked at."""
+        other = copy(self)
+        other.level = level
+        return other
 
     def choose_level(self, prompt: Prompt) -> int:
         """The finest level at which a window shows the prompt's box or region with a margin."""

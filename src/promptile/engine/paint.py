@@ -27,15 +27,14 @@ def paint(run: PromptedRun, records: Sequence[Record], within: Window | None = N
         Repaint only here, also where no object is left; without it, paint what the objects touch.
     """
     mask_of = lru_cache(maxsize=64)(run.mask)
-    labels, shape = run.labels, run.grid.shape
+    labels, limit = run.labels, run.grid.window if within is None else within.clip(run.grid.shape)
     touching: dict[Window, list[Record]] = defaultdict(list)
     if within is not None:
-        touching.update({piece.clip(shape): [] for piece in _pieces(within, labels.chunks)})
+        touching.update({piece & limit: [] for piece in _pieces(limit, labels.chunks)})
     for record in records:
-        if record.count:
-            for piece in _pieces(Window.between(*record.bbox), labels.chunks):
-                if within is None or piece.clip(shape) in touching:
-                    touching[piece.clip(shape)].append(record)
+        box = Window.between(*record.bbox) & limit if record.count else limit.clip((0,) * limit.ndim)
+        for piece in _pieces(box, labels.chunks) if not box.empty else ():
+            touching[piece & limit].append(record)
     for piece, found in sorted(touching.items()):
         painted = np.zeros(piece.shape, np.uint32)
         for record in sorted(found, key=lambda r: (r.score, -r.id)):

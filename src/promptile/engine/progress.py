@@ -10,6 +10,13 @@ Progress = Callable[[str, int, int], None]
 """Called with what is done, how much of it, and how much there is."""
 
 
+class Cancelled(BaseException):
+    """Raised by a progress or a checkpoint to end the work at hand; what is finished stays.
+
+    Like `KeyboardInterrupt` it is no `Exception`, so that no object or tile is taken for one that failed.
+    """
+
+
 def silent(_what: str, _done: int, _total: int) -> None:
     """Progress that nobody wants to see."""
 

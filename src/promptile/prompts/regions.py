@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -97,3 +97,12 @@ class Raster:
     def to_json(self) -> dict[str, Any]:
         packed = base64.b64encode(zlib.compress(np.packbits(self.mask).tobytes())).decode("ascii")
         return {"window": [self.window.start, self.window.shape], "bits": packed}
+
+
+def region_from(stored: Mapping[str, Any]) -> Outline | Raster:
+    """The region that `to_json` gave, also after a way through a file."""
+    if "outline" in stored:
+        return Outline(tuple(tuple(np.asarray(ring, float) for ring in rings) for rings in stored["outline"]))
+    window = Window(*map(tuple, stored["window"]))
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(stored["bits"])), np.uint8)
+    return Raster(window, np.unpackbits(bits, count=window.size).reshape(window.shape).astype(bool))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -141,6 +141,26 @@ class Prompt:
             "category": self.category,
             "name": self.name,
         }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Prompt:
+        """The prompt that `to_json` gave, also after a way through a file."""
+        from promptile.prompts.regions import region_from
+
+        box = None if stored["box"] is None else np.asarray(stored["box"], float)
+        region = None if stored["region"] is None else region_from(stored["region"])
+        points = np.asarray(stored["points"], float)
+        if not len(points):
+            points = np.zeros((0, (region.box if box is None and region is not None else np.asarray(box)).shape[1]))
+        return cls(
+            id=stored["id"],
+            points=points,
+            labels=np.asarray(stored["labels"], bool),
+            box=box,
+            region=region,
+            category=stored["category"],
+            name=stored["name"],
+        )
 
 
 @dataclass(frozen=True, eq=False)

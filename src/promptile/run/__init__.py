@@ -1,8 +1,20 @@
 """Runs: results on disk that survive a kill."""
 
+from promptile.run.journal import Change, Journal, State, Step
 from promptile.run.prompted import PromptedRun
 from promptile.run.record import Failure, Record
 from promptile.run.store import SUFFIX, Run
 from promptile.run.tiled import TiledRun
 
-__all__ = ["SUFFIX", "Failure", "PromptedRun", "Record", "Run", "TiledRun"]
+__all__ = [
+    "SUFFIX",
+    "Change",
+    "Failure",
+    "Journal",
+    "PromptedRun",
+    "Record",
+    "Run",
+    "State",
+    "Step",
+    "TiledRun",
+]

@@ -1,10 +1,14 @@
-"""A run of objects from prompts: each has a mask and a record of its own.
+"""A run of objects from prompts: each has a mask and a record of its own, and may be changed by hand.
 
 ::
 
-    masks/000017.npz     one object's samples in packed blocks (`ObjectMask.save`)
+    masks/000017.npz     one object's samples in packed blocks (`ObjectMask.save`); 000017.2.npz once it was changed
     commits/000017.json  its record: written after the mask, so an object counts only once it is whole
     finished.json        all records, written after the labels
+    journal/             what was done by hand since (`Journal`)
+    edits/               samples that were added and removed by hand, in all
+    draft.json           the object that a session is about
+    unpainted.json       where the labels are behind the journal
 """
 
 from __future__ import annotations
@@ -14,17 +18,22 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 from zipfile import BadZipFile
 
 import pandas as pd
 
 from promptile.errors import RunError
-from promptile.grid import Grid
-from promptile.masks import ObjectMask
+from promptile.grid import Grid, Window
+from promptile.masks import Edit, ObjectMask
+from promptile.run.journal import Journal, State
 from promptile.run.parts import read_json
 from promptile.run.record import Failure, Record
 from promptile.run.store import Run
+
+_FINISHED, _DRAFT, _UNPAINTED = "finished.json", "draft.json", "unpainted.json"
+_EDITS = ("added", "removed")
 
 
 class PromptedRun(Run):
@@ -58,6 +67,21 @@ class PromptedRun(Run):
         """
         return cls._start(path, spec, prompts, restart=restart)
 
+    @classmethod
+    def work_on(cls, path: str | os.PathLike[str], spec: Mapping[str, Any]) -> PromptedRun:
+        """A locked run to be worked on by hand: a new one, or one of the same image, whatever asked for it.
+
+        Raises
+        ------
+        RunError
+            If another process works on it, or it is of another image, or of everything.
+        """
+        run = cls._start(path, spec, None, of_image=True)
+        if "everything" in run.spec:
+            run.close()
+            raise RunError(f"{run.path} is a run of everything: choose another place, and take objects from it there")
+        return run
+
     def _create_parts(self, grid: Grid) -> None:
         """Masks and records come one by one."""
 
@@ -66,33 +90,54 @@ class PromptedRun(Run):
         return 0
 
     def commit(self, record: Record, mask: ObjectMask | None) -> None:
-        """Keep one object; without a mask, keep why there is none."""
+        """Keep the answer to a prompt; without a mask, keep why there is none."""
         if mask is not None:
-            packed = io.BytesIO()
-            mask.save(packed)
-            self.folder.write(_mask_name(record.id), packed.getvalue())
-        self.folder.write(_record_name(record.id), json.dumps(record.to_json()).encode())
+            self.keep(record, mask)
+        self.folder.write(f"commits/{record.id:06d}.json", json.dumps(record.to_json()).encode())
 
-    def withdraw(self, object_id: int) -> None:
-        """Forget one object."""
-        self.folder.remove(_record_name(object_id))
-        self.folder.remove(_mask_name(object_id))
+    def keep(self, record: Record, mask: ObjectMask) -> None:
+        """Write an object's mask; it counts once its record does."""
+        self.folder.write(_file("masks", record.id, record.version), _packed(mask))
 
-    def records(self) -> list[Record]:
-        """Records of all objects that were tried, by id."""
-        if self.finished:
-            return [Record.from_json(entry) for entry in read_json(self.folder, "finished.json")]
+    def answers(self) -> list[Record]:
+        """Records of all prompts that were tried, by id, whatever became of them since."""
+        if self.folder.exists(_FINISHED):
+            return [Record.from_json(entry) for entry in read_json(self.folder, _FINISHED)]
         names = (name for name in self.folder.names("commits") if name.endswith(".json"))
         return sorted((Record.from_json(read_json(self.folder, name)) for name in names), key=lambda r: r.id)
 
     def finish(self) -> None:
         """Mark the run as complete."""
-        self.folder.write("finished.json", json.dumps([r.to_json() for r in self.records()]).encode())
+        self.folder.write(_FINISHED, json.dumps([r.to_json() for r in self.answers()]).encode())
+
+    @property
+    def finished(self) -> bool:
+        return self.folder.exists(_FINISHED) and self.unpainted is None
 
     @property
     def waiting(self) -> str:
-        left = len(self.prompts) - len(self.records())
+        left = len(self.prompts) - len(self.answers())
         return f"{left} of {len(self.prompts)} objects" if left > 0 else ""
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What was done by hand since."""
+        return Journal(self.folder)
+
+    def states(self) -> dict[int, State]:
+        """All objects that have an answer, as they are now, by id."""
+        said = {prompt["id"]: prompt for prompt in self.prompts}
+        states: dict[int, State | None] = {
+            record.id: State(record, said.get(record.id)) for record in self.answers() if not record.error
+        }
+        return {i: state for i, state in sorted({**states, **self.journal.states}.items()) if state is not None}
+
+    def records(self) -> list[Record]:
+        """Records of all objects, as they are now, and of prompts without an answer; by id."""
+        changed = self.journal.states
+        kept = [record for record in self.answers() if record.id not in changed]
+        kept += [state.record for state in changed.values() if state is not None]
+        return sorted(kept, key=lambda record: record.id)
 
     @property
     def failed(self) -> list[Failure]:
@@ -106,7 +151,50 @@ class PromptedRun(Run):
         return pd.DataFrame(rows, columns=None if rows else names)
 
     def mask(self, object_id: int) -> ObjectMask:
-        name = _mask_name(object_id)
+        state = self.journal.states.get(object_id)
+        return self.kept(object_id, 1 if state is None else state.record.version)
+
+    def kept(self, object_id: int, version: int) -> ObjectMask:
+        """One version of an object's mask."""
+        return self._unpacked(_file("masks", object_id, version), object_id)
+
+    def keep_edit(self, record: Record, edit: Edit) -> None:
+        """Write what was added to and removed from an object by hand, all in all."""
+        for name, mask in zip(_EDITS, (edit.added, edit.removed), strict=True):
+            self.folder.write(_file(f"edits/{name}", record.id, record.version), _packed(mask))
+
+    def edit(self, record: Record) -> Edit:
+        """What was added to and removed from an object by hand."""
+        files = (_file(f"edits/{name}", record.id, record.version) for name in _EDITS)
+        return Edit(*(self._unpacked(file, record.id) for file in files))
+
+    @property
+    def draft(self) -> Any:
+        """What an interactive session keeps of an object that is not accepted yet; None if there is nothing."""
+        return read_json(self.folder, _DRAFT) if self.folder.exists(_DRAFT) else None
+
+    @draft.setter
+    def draft(self, draft: Any) -> None:
+        if draft is None:
+            self.folder.remove(_DRAFT)
+        else:
+            self.folder.write(_DRAFT, json.dumps(draft).encode())
+
+    @property
+    def unpainted(self) -> Window | None:
+        """Where the labels may not show what the journal says, because a session was killed."""
+        if not self.folder.exists(_UNPAINTED):
+            return None
+        return Window(*map(tuple, read_json(self.folder, _UNPAINTED)))
+
+    @unpainted.setter
+    def unpainted(self, window: Window | None) -> None:
+        if window is None:
+            self.folder.remove(_UNPAINTED)
+        else:
+            self.folder.write(_UNPAINTED, json.dumps([window.start, window.shape]).encode())
+
+    def _unpacked(self, name: str, object_id: int) -> ObjectMask:
         try:
             return ObjectMask.load(io.BytesIO(self.folder.read(name)))
         except (OSError, EOFError, LookupError, ValueError, BadZipFile, zlib.error) as error:
@@ -116,9 +204,11 @@ class PromptedRun(Run):
             ) from error
 
 
-def _mask_name(object_id: int) -> str:
-    return f"masks/{object_id:06d}.npz"
+def _packed(mask: ObjectMask) -> bytes:
+    file = io.BytesIO()
+    mask.save(file)
+    return file.getvalue()
 
 
-def _record_name(object_id: int) -> str:
-    return f"commits/{object_id:06d}.json"
+def _file(room: str, object_id: int, version: int) -> str:
+    return f"{room}/{object_id:06d}{'' if version == 1 else f'.{version}'}.npz"

@@ -31,6 +31,8 @@ class Record:
         Whether the object reaches the image's border; whether it ends where two answers disagreed.
     error : str
         Why there is no answer; empty if there is one.
+    version : int
+        Which of the object's masks it is about: one that is painted on gets another mask.
     """
 
     id: int
@@ -44,6 +46,7 @@ class Record:
     touches_edge: bool = False
     open_edge: bool = False
     error: str = ""
+    version: int = 1
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Record:
@@ -58,7 +61,7 @@ class Record:
         """The record as a row of the table of objects."""
         row = asdict(self)
         measures = row.pop("measures") or {}
-        del row["error"], row["count"]
+        del row["error"], row["count"], row["version"]
         row["bbox"] = [*self.bbox[0], *self.bbox[1]]
         return {"id": row.pop("id"), "category": row.pop("category"), "score": row.pop("score")} | measures | row
 

@@ -45,7 +45,7 @@ SUFFIX = ".run.zarr"
 _LOCK = "lock"
 _PARTS = (
     *("zarr.json", "prompts.json", "image.json", "finished.json", "labels"),
-    *("masks", "commits"),
+    *("masks", "commits", "journal", "edits", "draft.json", "unpainted.json"),
     *("tiles", LAYERS, "objects.parquet"),
 )
 _UNFINISHED = (".part", ".partial")
@@ -98,11 +98,13 @@ class Run(ABC):
         spec: Mapping[str, Any],
         prompts: Sequence[Mapping[str, Any]] | None,
         *,
-        restart: bool,
+        restart: bool = False,
+        of_image: bool = False,
     ) -> Self:
         """A locked run of this kind: a new one, or the same one to be continued.
 
-        Without `prompts`: those of the run that is there, or none yet.
+        Without `prompts`: those of the run that is there, or none yet. With `of_image`, it may have been made in
+        another way, as long as it is of the same image.
         """
         folder = folder_of(path)
         wanted = json.loads(json.dumps({"format": FORMAT, **spec}))
@@ -114,7 +116,8 @@ class Run(ABC):
             if restart:
                 run._clear()
             if folder.exists("prompts.json"):
-                run._refuse_others(wanted, said)
+                specs = [_image_in(spec) if of_image else spec for spec in (run.spec, wanted)]
+                run._refuse_others(specs[0], specs[1], said)
             else:
                 run._create(wanted, said or [])
         except BaseException:
@@ -146,8 +149,10 @@ class Run(ABC):
     def _create_parts(self, grid: Grid) -> None:
         """Make the arrays that this kind of run has beside its labels."""
 
-    def _refuse_others(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]] | None) -> None:
-        found = list(differences(self.spec, spec))
+    def _refuse_others(
+        self, found_spec: Mapping[str, Any], spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]] | None
+    ) -> None:
+        found = list(differences(found_spec, spec))
         if prompts is not None and self.prompts != prompts:
             found.append(prompt_difference(self.prompts, prompts))
         if found:
@@ -263,6 +268,11 @@ def _read_spec(folder: Folder) -> dict[str, Any]:
     except (OSError, ValueError, LookupError, TypeError):
         raise RunError(f"{folder.place} is not a run folder: give a folder NAME{SUFFIX} that promptile wrote") from None
     return spec
+
+
+def _image_in(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a spec that says which image it is of, wherever it lies and whatever it is called."""
+    return {"image": {k: v for k, v in spec["image"].items() if k != "name"}, "grid": spec["grid"]}
 
 
 def _refuse_what_is_no_run(folder: Folder) -> None:

@@ -1,0 +1,77 @@
+"""How objects are asked for: which model looks at the image, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from promptile import models
+from promptile.engine.job import Job
+from promptile.engine.objects import Grower
+from promptile.errors import ModelError
+from promptile.models.protocols import Model, ModelCard
+from promptile.rendering import Rendering
+from promptile.sources.protocol import Source
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A model, a rendering, a tiling and a level.
+
+    Parameters
+    ----------
+    job : Job
+    level : int, optional
+        Where points are asked; default 0.
+    checkpoint : callable
+        Called between two windows; what it raises ends the work there.
+    """
+
+    job: Job
+    level: int | None = None
+    checkpoint: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.job.check_level(self.level)
+
+    @property
+    def card(self) -> ModelCard:
+        return self.job.model.card
+
+    @cached_property
+    def grower(self) -> Grower:
+        """What turns prompts into objects; what it has looked at stays in memory as long as it lives."""
+        grower = self.job.grower(self.level)
+        grower.embedder.checkpoint = self.checkpoint
+        return grower
+
+    def at(self, level: int | None) -> Setting:
+        """The same at another level: what was looked at is not looked at again."""
+        other = Setting(self.job, level, self.checkpoint)
+        other.__dict__["grower"] = self.grower.at(level)
+        return other
+
+    def to_json(self) -> dict[str, Any]:
+        spec = self.job.spec
+        return {key: spec[key] for key in ("model", "rendering", "tiling")} | {"level": self.level}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any], source: Source, model: Model | None = None) -> Setting:
+        """The setting that `to_json` gave, also after a way through a file; `model` if it has no name.
+
+        Raises
+        ------
+        ModelError
+            If the model is not installed, or answers differently today.
+        """
+        name, digest = stored["model"]["name"], stored["model"]["digest"]
+        found = model or models.load(name, source.grid.ndim)
+        if found.card.digest != digest:
+            raise ModelError(
+                f"Model {name!r} is not the one that answered then (its digest was {digest[:12]}, now "
+                f"{found.card.digest[:12]}): install that version of it and of its weights"
+            )
+        size, overlap = (tuple(stored["tiling"][key]) for key in ("size", "overlap"))
+        return cls(Job(source, found, Rendering.from_json(stored["rendering"]), size, overlap), stored["level"])

@@ -1,0 +1,77 @@
+"""What was painted on labels by hand, as changes of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from promptile.grid import Window
+from promptile.masks import Edit, ObjectMask
+
+
+@dataclass(frozen=True, eq=False)
+class Stroke:
+    """Labels of one window before and after somebody painted on them.
+
+    Parameters
+    ----------
+    window : Window
+    before, after : ndarray of uint32, shape of the window
+        Ids; 0 is background.
+    """
+
+    window: Window
+    before: NDArray[np.uint32]
+    after: NDArray[np.uint32]
+
+
+class Brushwork:
+    """Strokes, one after the other, as changes of masks.
+
+    A sample that was painted belongs to that object alone afterwards, one that was erased to none: objects that lay
+    unseen below lose it too.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the image.
+    boxes : mapping from int to Window
+        Bounding box of each object that is there.
+    mask_of : callable
+        The mask of one of them.
+    """
+
+    def __init__(self, shape: Sequence[int], boxes: Mapping[int, Window], mask_of: Callable[[int], ObjectMask]) -> None:
+        self._shape = shape
+        self._boxes = dict(boxes)
+        self._mask_of = mask_of
+        self.masks: dict[int, ObjectMask] = {}
+        """Masks of the objects that have changed."""
+        self.edits: dict[int, Edit] = {}
+        """What was added to and removed from them."""
+
+    def apply(self, stroke: Stroke) -> None:
+        """Paint once more."""
+        window, changed = stroke.window, stroke.before != stroke.after
+        painted = {int(i) for i in np.unique(stroke.after[changed]) if i}
+        below = {i for i, box in self._boxes.items() if not (box & window).empty}
+        for i in sorted(painted | below):
+            before = self._mask(i).read(window)
+            after = np.where(changed, stroke.after == i, before)
+            if (before != after).any():
+                self._change(i, window, before, after)
+
+    def _change(self, i: int, window: Window, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> None:
+        self.masks[i] = self._mask(i).replaced(window, after)
+        self._boxes[i] = self.masks[i].window
+        added = ObjectMask.of(self._shape, window, after & ~before)
+        removed = ObjectMask.of(self._shape, window, before & ~after)
+        self.edits[i] = self.edits.get(i, Edit.nothing(self._shape)).then(added, removed)
+
+    def _mask(self, i: int) -> ObjectMask:
+        if i in self.masks:
+            return self.masks[i]
+        return self._mask_of(i) if i in self._boxes else ObjectMask.collect(self._shape, ())

@@ -1,0 +1,333 @@
+"""`Session`: objects of one image, one after the other, by a model and by hand."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+import numpy as np
+
+from promptile.engine.job import Job
+from promptile.engine.objects import Grown
+from promptile.errors import PromptError, UsageError
+from promptile.grid import Window
+from promptile.models.protocols import Model, ModelCard
+from promptile.prompts.types import Prompt, Prompts
+from promptile.rendering import Rendering
+from promptile.run import SUFFIX, PromptedRun, Record, Run, State, Step
+from promptile.segmentation import record_of
+from promptile.session.ledger import Ledger
+from promptile.session.setting import Setting
+from promptile.session.strokes import Brushwork, Stroke
+from promptile.session.taking import check_same_image, renumbered, taken_from
+from promptile.sources.protocol import Source
+
+HAND = "hand"
+"""Kind of prompt of an object that was painted."""
+
+
+class Session:
+    """Objects of one image, one after the other.
+
+    What is accepted, painted, renamed or deleted is on disk when the method returns, and so is what is asked for.
+    A session with the folder of an earlier one goes on with it, also after a crash, and can still take back what was
+    done there. The model, the rendering and the level may change between two objects: each object knows its own.
+
+    Parameters
+    ----------
+    image : Source, path or array
+    model : str or Promptable
+    out : path, optional
+        The run folder, also one that `segment` made from prompts; without it, the work is in a temporary folder as
+        long as the session lives.
+    level : int, optional
+        Level at which points are asked.
+    checkpoint : callable, optional
+        Called between two windows; what it raises, like `Cancelled`, ends the work at hand.
+    options
+        ``tiling``, ``channels``, ``window`` as in `promptile.segment`.
+
+    Examples
+    --------
+    ::
+
+        session = pt.Session("scene.tif", out="scene.run.zarr")
+        session.predict(pt.Prompts.of(points=[(120, 340)]))
+        session.accept(category="field")
+        session.undo()
+    """
+
+    def __init__(
+        self,
+        image: Any,
+        model: str | Model = "basin",
+        *,
+        out: str | os.PathLike[str] | None = None,
+        level: int | None = None,
+        checkpoint: Callable[[], None] = lambda: None,
+        **options: Any,
+    ) -> None:
+        self._options = {"model": model, **options}
+        self.setting = Setting(Job.prepare(image, model, **options), level, checkpoint)
+        self.setting.grower  # noqa: B018  a model that takes no prompts is refused before anything is written
+        self.run = _open_run(self.setting, out)
+        self.ledger = Ledger(self.run)
+        self.preview: Grown | None = None
+        self._asked: Prompt | None = None
+        self._revised: int | None = None
+        self._closed = False
+
+    # How to ask
+
+    @property
+    def source(self) -> Source:
+        return self.setting.job.source
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model in use can do."""
+        return self.setting.card
+
+    @property
+    def rendering(self) -> Rendering:
+        """What the model in use sees."""
+        return self.setting.job.rendering
+
+    def look(self, *, level: int | None = None, **options: Any) -> None:
+        """Ask in another way from now on.
+
+        Parameters
+        ----------
+        level : int, optional
+            Where points are asked.
+        options
+            ``model``, ``channels``, ``window``, ``tiling``; what is left out stays as it is.
+        """
+        wanted = self._options | options
+        if wanted == self._options:
+            if level != self.setting.level:
+                self.setting = self.setting.at(level)
+            return
+        job = Job.prepare(self.source, **wanted)
+        setting = Setting(job, level, self.setting.checkpoint)
+        setting.grower  # noqa: B018
+        self._options, self.setting = wanted, setting
+
+    def prepare(self, window: Window, level: int) -> None:
+        """Let the model look at what will be asked next, so that its answers come at once."""
+        lattice = self.setting.grower.lattices[level]
+        centre = np.add(window.start, np.subtract(window.shape, 1) / 2)
+        self.setting.grower.embedder.prepare(lattice[lattice.central(centre)], level)
+
+    # One object
+
+    @property
+    def draft(self) -> Prompt | None:
+        """What was asked last and is not accepted yet, also by a session that was killed."""
+        kept = self.run.draft
+        return None if kept is None else Prompt.from_json(kept["prompt"])
+
+    @property
+    def revised(self) -> int | None:
+        """The object that the next `accept` replaces."""
+        return self._revised
+
+    def predict(self, prompts: Prompts, candidate: int | None = None) -> Grown:
+        """The object that the prompts mean; kept as `preview` until it is accepted or asked again.
+
+        Parameters
+        ----------
+        prompts : Prompts
+            Of one object.
+        candidate : int, optional
+            Which of the model's answers to take (``preview.candidates``); the best one without it.
+
+        Raises
+        ------
+        PromptError
+            If they mean more than one object, or lie outside the image.
+        """
+        self._refuse_closed()
+        self.preview = self._asked = None  # an earlier answer must not be accepted for what fails now
+        if len(prompts) != 1:
+            raise PromptError(
+                f"A session asks for one object at a time and got {len(prompts)}: give all the same `object`"
+            )
+        self.setting.job.check_prompts(prompts)
+        (asked,) = prompts.inside(self.source.grid.shape)
+        self.run.draft = {"prompt": asked.to_json(), "revised": self._revised}
+        self.preview = self.setting.grower.grow(asked, candidate)
+        self._asked = asked
+        return self.preview
+
+    def choose(self, candidate: int) -> Grown:
+        """Another of the model's answers to what was asked last.
+
+        Raises
+        ------
+        UsageError
+            If nothing was asked.
+        """
+        if self._asked is None:
+            raise UsageError("There is no preview to choose from: call predict first")
+        return self.predict(Prompts((self._asked,)), candidate)
+
+    def discard(self) -> None:
+        """Forget what was asked and not accepted."""
+        self._refuse_closed()
+        self.preview = self._asked = self._revised = None
+        self.run.draft = None
+
+    def revise(self, object_id: int) -> Prompt | None:
+        """Ask for an object once more: the next `accept` replaces it. What was said about it, if anything."""
+        self._refuse_closed()
+        prompt = self.ledger.state(object_id).prompt
+        self.discard()
+        self._revised = object_id
+        return None if prompt is None else Prompt.from_json(prompt)
+
+    def accept(self, category: str = "") -> int:
+        """Keep the preview as a new object, or in place of the one that is revised; its id.
+
+        What was painted on an object that is revised stays painted.
+        """
+        self._refuse_closed()
+        if self.preview is None or self._asked is None:
+            raise UsageError("There is no preview to accept: call predict first")
+        old = None if self._revised is None else self.ledger.state(self._revised)
+        number = self.ledger.next_id() if old is None else old.record.id
+        category = category or self._asked.category or ("" if old is None else old.record.category)
+        prompt = replace(self._asked, id=number, category=category)
+        asked = self.setting.to_json() | {"candidate": self.preview.candidates.taken}
+        state = State(record_of(prompt, self.preview, self.run.grid), prompt.to_json(), asked)
+        if old is None:
+            self.ledger.do("accept", {number: self.ledger.write(state, self.preview.mask)})
+        else:
+            edit = self.run.edit(old.record) if old.edited else None
+            mask = self.preview.mask if edit is None else edit.on(self.preview.mask)
+            state = replace(state, colour=old.colour)
+            self.ledger.do("revise", {number: self.ledger.write(state, mask, edit)})
+        self.discard()
+        return number
+
+    # All objects
+
+    @property
+    def states(self) -> Mapping[int, State]:
+        """All objects, by id."""
+        return self.ledger.states
+
+    def rename(self, object_ids: Iterable[int], category: str) -> Step:
+        """Give objects a category."""
+        return self._change("rename", object_ids, lambda s: replace(s, record=replace(s.record, category=category)))
+
+    def recolour(self, object_ids: Iterable[int], colour: str) -> Step:
+        """Give objects a colour, ``#rrggbb``; empty for any.
+
+        Raises
+        ------
+        UsageError
+            If it is no such colour.
+        """
+        if colour and not re.fullmatch("#[0-9a-fA-F]{6}", colour):
+            raise UsageError(f"{colour!r} is no colour: use #rrggbb, like #2ecc40")
+        return self._change("recolour", object_ids, lambda s: replace(s, colour=colour))
+
+    def delete(self, object_ids: Iterable[int]) -> Step:
+        """Remove objects."""
+        return self._change("delete", object_ids, lambda s: None)
+
+    def paint(self, strokes: Sequence[Stroke], category: str = "") -> Step | None:
+        """Keep what was painted on the labels by hand; None if nothing has changed.
+
+        Samples that got the id of an object belong to it; a new id is a new object, of `category`; samples that were
+        erased belong to none. An object without samples is gone.
+        """
+        self._refuse_closed()
+        brush = Brushwork(self.run.grid.shape, self.ledger.boxes(), self.run.mask)
+        for stroke in strokes:
+            brush.apply(stroke)
+        after = {i: self._painted(i, brush, category) for i in sorted(brush.masks)}
+        return self.ledger.do("paint", after) if after else None
+
+    def _painted(self, i: int, brush: Brushwork, category: str) -> State | None:
+        mask, edit, old = brush.masks[i], brush.edits[i], self.ledger.states.get(i)
+        if not mask.count:
+            return None
+        if old is None:
+            return self.ledger.write(State(Record(i, category, HAND, score=1.0)), mask)
+        if old.prompt is None:  # all of it is by hand
+            return self.ledger.write(old, mask)
+        if old.edited:
+            edit = self.run.edit(old.record).then(edit.added, edit.removed)
+        return self.ledger.write(old, mask, edit)
+
+    def take(self, run: Run, object_ids: Iterable[int], category: str = "") -> Step:
+        """Make objects of another run of this image one's own, each with a new id.
+
+        Those that were asked for in a run of prompts can be revised here.
+
+        Raises
+        ------
+        RunError
+            If the run is of another image.
+        """
+        self._refuse_closed()
+        check_same_image(run, self.run)
+        after = {}
+        ids = [int(i) for i in object_ids]
+        for state, mask, edit in taken_from(run, ids):
+            number = self.ledger.next_id()
+            after[number] = self.ledger.write(renumbered(state, number, category), mask, edit)
+        return self.ledger.do("take", after, {"run": run.name, "objects": ids})
+
+    def note(self, what: str, about: Mapping[str, Any]) -> Step:
+        """Keep something in the journal that changes no object; it can be taken back like other steps."""
+        self._refuse_closed()
+        return self.ledger.do(what, {}, about)
+
+    def _change(self, what: str, object_ids: Iterable[int], change: Callable[[State], State | None]) -> Step:
+        self._refuse_closed()
+        return self.ledger.do(what, {i: change(self.ledger.state(i)) for i in object_ids})
+
+    def undo(self) -> Step | None:
+        """Take back what was done last, also by an earlier session; None if there is nothing."""
+        self._refuse_closed()
+        return self.ledger.undo()
+
+    def redo(self) -> Step | None:
+        """Do again what was taken back last; None if there is nothing."""
+        self._refuse_closed()
+        return self.ledger.redo()
+
+    def close(self) -> None:
+        """Let others work on the run."""
+        self._closed = True
+        self.run.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:  # the run may be another's by now
+            raise UsageError("The session is closed: open another one with the same `out`")
+
+
+def _open_run(setting: Setting, out: str | os.PathLike[str] | None) -> PromptedRun:
+    place = out or Path(tempfile.mkdtemp(prefix="promptile-")) / f"unnamed{SUFFIX}"
+    run = PromptedRun.work_on(place, setting.job.spec | {"level": setting.level})
+    if run.image != setting.job.place:
+        run.image = setting.job.place
+    if out is None:
+        weakref.finalize(run, rmtree, os.path.dirname(run.path), ignore_errors=True)
+    return run
