@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from promptile.caches import FOLDER
 from promptile.embeddings import MemoryCache
+from promptile.engine.kept import Kept, Seen
+from promptile.engine.progress import one_line
 from promptile.engine.views import check_masks, look
 from promptile.grid import Window
-from promptile.models.protocols import Embedding, Masks, Promptable, WindowPrompt
+from promptile.models.protocols import Masks, Promptable, Storable, WindowPrompt
 from promptile.rendering import Rendering
 from promptile.sources.protocol import Source
+
+_log = logging.getLogger("promptile")
 
 CACHE_BYTES = 256 * 2**20
 
 _NOWHERE = np.float32(-8)
 """Logit where the image has no data: certainly not object."""
 
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """A window that a model has looked at."""
-
-    embedding: Embedding
-    valid: NDArray[np.bool_]
-
-    @property
-    def nbytes(self) -> int:
-        return self.embedding.nbytes + self.valid.nbytes
+T = TypeVar("T")
 
 
 class Embedder:
     """Looks at windows of one image with one model, each once as long as memory lasts.
+
+    The embeddings of a `Storable` model are looked for on disk as well, and kept there. All methods may be called
+    from several threads.
 
     Parameters
     ----------
@@ -60,6 +59,19 @@ class Embedder:
         self.model = model
         self.checkpoint = checkpoint
         self._cache: MemoryCache[Seen] = MemoryCache(cache_bytes)
+        self._kept = Kept(source, rendering, model) if isinstance(model, Storable) else None
+        if self._kept is not None and self._kept.obstacle:
+            self._kept = None
+
+    def prepare(self, window: Window, level: int) -> None:
+        """Make the embedding of a window or read it from the disk, so that the next prediction need not wait for it."""
+        self._seen(window, level)
+
+    def known(self, window: Window, level: int) -> bool:
+        """Whether the embedding of a window is in memory or on disk."""
+        if (window, level) in self._cache:
+            return True
+        return bool(self._on_disk(lambda kept: kept.has(window, level)))
 
     def predict(self, window: Window, level: int, prompt: WindowPrompt) -> Masks:
         """The model's candidates for one object in one window; no data is never object."""
@@ -81,6 +93,24 @@ class Embedder:
 
     def _look(self, window: Window, level: int) -> Seen:
         self.checkpoint()
+        if (seen := self._on_disk(lambda kept: kept.read(window, level))) is not None:
+            return seen
         view = look(self.source, self.rendering, self.model.card, window, level)
         (embedding,) = self.model.embed([view])
+        if isinstance(self.model, Storable):
+            packed = self.model.pack(embedding)
+            self._on_disk(lambda kept: kept.write(window, level, packed, view.valid))
+            embedding = self.model.unpack(packed)
         return Seen(embedding, view.valid)
+
+    def _on_disk(self, use: Callable[[Kept], T]) -> T | None:
+        """What `use` gives; None if there is no cache on disk. One that cannot be used is done without."""
+        kept = self._kept
+        if kept is None:
+            return None
+        try:
+            return use(kept)
+        except OSError as error:
+            _log.warning("Embeddings are not kept on disk: %s; say where with %s", one_line(error), FOLDER)
+            self._kept = None
+            return None

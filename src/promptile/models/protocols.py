@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -22,6 +22,7 @@ __all__ = [
     "Promptable",
     "Proposal",
     "Proposer",
+    "Storable",
     "View",
     "WindowPrompt",
 ]
@@ -115,6 +116,23 @@ class Batched(Promptable, Protocol):
 
     def predict_batch(self, embedding: Embedding, prompts: Sequence[WindowPrompt]) -> list[Masks]:
         """What `predict` answers to each of the prompts."""
+        ...
+
+
+@runtime_checkable
+class Storable(Promptable, Protocol):
+    """A promptable model whose embeddings are kept on disk, as reading one takes much less time than making it.
+
+    What is used is always what has been packed and unpacked, also when it has just been made: so answers are the
+    same from the disk. The card's digest must differ wherever embeddings do, in the precision for instance.
+    """
+
+    def pack(self, embedding: Embedding) -> Mapping[str, NDArray[Any]]:
+        """All that `unpack` needs, as arrays of plain numbers; in half precision if that is good enough."""
+        ...
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Embedding:
+        """The embedding that was packed, in the memory of this process; the arrays belong to it."""
         ...
 
 

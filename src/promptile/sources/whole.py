@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 import zarr
 from numpy.typing import NDArray
 
+from promptile.caches import cache_folder
 from promptile.errors import SourceError
 from promptile.grid import Window
 from promptile.sources.bad import logger
@@ -97,7 +97,7 @@ class Whole(Resolution):
 
 def folder() -> Path:
     """Where unpacked images are kept."""
-    return Path(platformdirs.user_cache_dir("promptile", appauthor=False)) / "unpacked"
+    return cache_folder() / "unpacked"
 
 
 def _create(place: Path, facts: Facts) -> zarr.Array[Any]:
