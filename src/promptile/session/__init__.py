@@ -2,10 +2,27 @@
 
 from promptile.session.places import place_of
 from promptile.session.replaying import Replay, replay
+from promptile.session.requests import Asked, Request, asked_before
 from promptile.session.reviewing import Review
 from promptile.session.setting import Setting
 from promptile.session.strokes import Stroke
+from promptile.session.thumbnails import Thumbnail, thumbnails
 from promptile.session.work import Session
 from promptile.session.worker import Ticket, Worker
 
-__all__ = ["Replay", "Review", "Session", "Setting", "Stroke", "Ticket", "Worker", "place_of", "replay"]
+__all__ = [
+    "Asked",
+    "Replay",
+    "Request",
+    "Review",
+    "Session",
+    "Setting",
+    "Stroke",
+    "Thumbnail",
+    "Ticket",
+    "Worker",
+    "asked_before",
+    "place_of",
+    "replay",
+    "thumbnails",
+]

@@ -100,6 +100,11 @@ class Session:
         """What the model in use sees."""
         return self.setting.job.rendering
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Model, channels, window, tiling as they were given: what `promptile.segment` takes."""
+        return dict(self._options)
+
     def look(self, *, level: int | None = None, **options: Any) -> None:
         """Ask in another way from now on.
 
