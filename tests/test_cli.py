@@ -187,7 +187,7 @@ def test_wrong_usage_exits_with_2(capsys) -> None:
 
 
 def test_help_reads_well(capsys) -> None:
-    for command in ("segment", "export", "info", "models", "compare", "demo"):
+    for command in ("segment", "export", "info", "models", "embed", "cache", "compare", "demo"):
         with pytest.raises(SystemExit) as stopped:
             main([command, "--help"])
         assert stopped.value.code == 0

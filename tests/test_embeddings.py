@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import threading
@@ -16,16 +17,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from perfect import Perfect
-from promptile import caches
+from promptile import caches, models
+from promptile.cli import main
 from promptile.embeddings import DiskCache, MemoryCache, disk_cache
 from promptile.embeddings.keys import identify, shelf_name, window_name
 from promptile.engine.ahead import embed
 from promptile.engine.embedder import Embedder
 from promptile.engine.job import Job
 from promptile.engine.lattice import Tiling
-from promptile.errors import ModelError, UsageError
+from promptile.errors import ModelError, SourceError, UsageError
 from promptile.grid import Window
 from promptile.models.protocols import Embedding, Storable, WindowPrompt
+from promptile.prompts import Prompts
 from promptile.rendering import Rendering
 from promptile.sources import open_source
 from promptile.sources.arrays import ArraySource
@@ -119,8 +122,6 @@ class TestEmbedder:
         assert not embedder_of(blind).on_image(whole, 0, np.array([[70.0, 70.0]])).any()
 
     def test_basin_keeps_nothing_on_disk(self, cache: Path) -> None:
-        from promptile import models
-
         for ndim, shape in ((2, (64, 64)), (3, (24, 24, 24))):
             model = models.load("basin", ndim)
             assert not isinstance(model, Storable)
@@ -377,16 +378,16 @@ class TestSettings:
 
 class TestAhead:
     def test_no_click_waits_afterwards(self) -> None:
-        job = Job.prepare(scene((200, 150)), Slow(), tiling=Tiling(64))
+        job = Job.prepare(scene((600, 150)), Slow(), tiling=Tiling(64))
         made = embed(job)
+        assert len(job.source.levels) == 3
         assert made.known == made.empty == 0
         assert made.made == made.total > 20
         model = Slow()
-        grower = Job.prepare(scene((200, 150)), model, tiling=Tiling(64)).grower()
-        from promptile.prompts import Prompts
-
-        found = [grower.grow(p) for p in Prompts.of(points=[(30, 30)], boxes=[((18, 18), (150, 140))])]
-        assert found[0].mask.count == 400
+        grower = Job.prepare(scene((600, 150)), model, tiling=Tiling(64)).grower()
+        box, click = (grower.grow(p) for p in Prompts.of(boxes=[((18, 18), (150, 140))], points=[(30, 30)]))
+        assert click.mask.count == 400
+        assert box.level > click.level == 0
         assert model.embedded == 0
 
     def test_it_can_be_interrupted_and_goes_on(self) -> None:
@@ -411,8 +412,6 @@ class TestAhead:
         assert made.done == made.total
 
     def test_bad_blocks_are_named_and_the_rest_is_made(self) -> None:
-        from promptile.errors import SourceError
-
         class Torn(ArraySource):
             def read(self, window: Window, level: int = 0, channels: Sequence[int] | None = None) -> NDArray:
                 if window.start == (0, 0):
@@ -439,3 +438,78 @@ class TestAhead:
         monkeypatch.setenv(caches.LIMIT, "100")
         with pytest.raises(UsageError, match="need more"):
             embed(Job.prepare(scene(), Slow(), tiling=Tiling(64)))
+
+
+class TestCommands:
+    @pytest.fixture
+    def image(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A file, and a model by the name of ``slow``."""
+        load = models.load
+        monkeypatch.setattr(models, "load", lambda name, ndim: Slow(ndim) if name == "slow" else load(name, ndim))
+        write(tmp_path / "scene.tif", scene((600, 150)))
+        return tmp_path / "scene.tif"
+
+    def test_embed_and_again(self, image: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        command = ["embed", str(image), "--model", "slow", "--tile", "64"]
+        assert main([*command, "--level", "0"]) == 0
+        assert capsys.readouterr().out == "72 windows: 72 embedded now, 0 were there already\n"
+        assert main([*command, "--json"]) == 0
+        made = json.loads(capsys.readouterr().out)
+        assert (made["known"], made["failed"], made["folder"]) == (72, [], str(cache))
+        assert made["made"] == made["windows"] - 72 > 0
+
+    def test_segment_uses_it(self, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "clicks.csv").write_text("x,y\n61,-61\n")
+        outs = []
+        for name in ("first", "second"):
+            if name == "second":
+                assert main(["embed", str(image), "--model", "slow", "--tile", "64", "--quiet"]) == 0
+                monkeypatch.setattr(Slow, "embed", lambda *_: pytest.fail("it is known"))
+            outs.append(tmp_path / f"{name}.tif")
+            clicks = ["--points", str(tmp_path / "clicks.csv"), "-o", str(outs[-1])]
+            assert main(["segment", str(image), "--model", "slow", "--tile", "64", *clicks]) == 0
+        labels = [open_source(out).read(Window.of((600, 150))) for out in outs]
+        np.testing.assert_array_equal(*labels)
+        assert (labels[0] == 1).sum() == 400
+
+    def test_cache_shows_and_clears(self, image: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["cache"]) == 0
+        assert capsys.readouterr().out == f"{cache}: 0 kB of 10 GB\n"
+        assert main(["embed", str(image), "--model", "slow", "--tile", "64", "--level", "0"]) == 0
+        capsys.readouterr()
+        assert main(["cache"]) == 0
+        assert "scene.tif, slow, level 0: 72 windows, used 20" in capsys.readouterr().out
+        assert main(["cache", "show", "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        (kept,) = shown["kept"]
+        assert (kept["image"], kept["model"], kept["level"], kept["windows"]) == ("scene.tif", "slow", 0, 72)
+        assert shown["bytes"] == kept["bytes"] > 72 * 64 * 64
+        assert main(["cache", "path"]) == 0
+        assert capsys.readouterr().out == f"{cache}\n"
+        assert main(["cache", "clear", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"freed": shown["bytes"]}
+        assert not list(cache.iterdir())
+
+    def test_basin_needs_no_embedding_ahead(self, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["embed", str(image), "--model", "basin"]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+
+    def test_bad_blocks_exit_with_3(
+        self, image: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def torn(_job: Job, window: Window, _level: int) -> None:
+            raise SourceError(f"a bad block at {window.start}")
+
+        monkeypatch.setattr(Job, "view", torn)
+        assert main(["embed", str(image), "--model", "slow", "--level", "0"]) == 3
+        assert capsys.readouterr().err.splitlines() == [
+            "promptile: Window (0, 0) of level 0: a bad block at (0, 0)",
+            "promptile: 1 window failed; the same command tries again",
+        ]
+
+    def test_wrong_usage(self, image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["embed", str(image), "--model", "slow", "--level", "99"]) == 2
+        for args in (["embed", str(image)], ["cache", "burn"]):
+            with pytest.raises(SystemExit) as stopped:
+                main(args)
+            assert stopped.value.code == 2

@@ -6,6 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from promptile import __version__
+from promptile.cli import caching
 from promptile.cli import commands as do
 from promptile.cli.statuses import USAGE
 
@@ -24,7 +25,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"promptile {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_segment, _add_export, _add_show, _add_info, _add_models, _add_compare, _add_demo):
+    for add in (
+        _add_segment, _add_export, _add_show, _add_info, _add_models, _add_embed, _add_cache, _add_compare, _add_demo,
+    ):  # fmt: skip
         add(commands)
     return parser
 
@@ -61,19 +64,21 @@ def _add_segment(commands: Any) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--model", default="basin", metavar="NAME", help="see `promptile models` (default: basin)")
     how.add_argument("--level", default="auto", metavar="auto|N", help="resolution at which points are asked, 0 = full")
-    how.add_argument("--tile", type=int, metavar="N", help="side of a tile (default: 1024, in volumes 128)")
-    how.add_argument(
-        "--overlap", type=int, metavar="N", help="what tiles share (default: half a tile; for everything an eighth)"
-    )
-    how.add_argument("--channels", metavar="4,3,2", help="channels that the model sees, from 1")
-    how.add_argument(
-        "--window", default="auto", metavar="soft|LOW,HIGH|auto", help="intensity range; also lung, bone, brain"
-    )
+    _add_view(how, "half a tile; for everything an eighth")
     how.add_argument("--skip-outside", action="store_true", help="leave out prompts that lie outside the image")
     _add_image_choice(how)
     _add_everything(parser.add_argument_group("everything"))
     _add_shaping(parser.add_argument_group("outlines in vector files"))
     _add_talk(parser, progress=True)
+
+
+def _add_view(parser: Any, overlap: str) -> None:
+    parser.add_argument("--tile", type=int, metavar="N", help="side of a tile (default: 1024, in volumes 128)")
+    parser.add_argument("--overlap", type=int, metavar="N", help=f"what tiles share (default: {overlap})")
+    parser.add_argument("--channels", metavar="4,3,2", help="channels that the model sees, from 1")
+    parser.add_argument(
+        "--window", default="auto", metavar="soft|LOW,HIGH|auto", help="intensity range; also lung, bone, brain"
+    )
 
 
 def _add_everything(parser: Any) -> None:
@@ -166,6 +171,34 @@ def _add_models(commands: Any) -> None:
     parser = _add(commands, "models", do.show_models, "list the models, or show one", "promptile models show basin")
     parser.add_argument("action", nargs="?", choices=["list", "show"], default="list")
     parser.add_argument("name", nargs="?", metavar="NAME")
+    _add_talk(parser)
+
+
+def _add_embed(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "embed",
+        caching.embed_image,
+        "compute what a model keeps of an image, so that prompts are answered at once",
+        "promptile embed scene.tif --model NAME",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="GeoTIFF, NIfTI, NRRD, MHA, DICOM folder, Zarr, ...")
+    parser.add_argument("--model", required=True, metavar="NAME", help="see `promptile models`")
+    parser.add_argument("--level", type=int, metavar="N", help="only this resolution, 0 = full (default: all)")
+    _add_view(parser, "half a tile")
+    _add_image_choice(parser)
+    _add_talk(parser, progress=True)
+
+
+def _add_cache(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "cache",
+        caching.manage_cache,
+        "show, clear or find what was kept of images for later",
+        "promptile cache clear",
+    )
+    parser.add_argument("action", nargs="?", choices=["show", "clear", "path"], default="show")
     _add_talk(parser)
 
 
