@@ -36,7 +36,10 @@ def test_every_command_is_used_and_can_be_imported(manifest):
     pytest.importorskip("napari")
     manifest.validate_imports()
     contributions = manifest.contributions
-    used = {c.command for c in [*contributions.readers, *contributions.sample_data]}
+    points = (contributions.readers, contributions.writers, contributions.sample_data, contributions.widgets)
+    used = {c.command for point in points for c in point or ()}
+    items = [item for menu in (contributions.menus or {}).values() for item in menu]
+    used |= {item.command for item in items if hasattr(item, "command")}
     assert used == {c.id for c in contributions.commands}
 
 
@@ -47,6 +50,21 @@ def test_patterns_are_those_that_the_reader_takes(manifest):
     (reader,) = manifest.contributions.readers
     assert reader.accepts_directories
     assert [pattern.removeprefix("*") for pattern in reader.filename_patterns] == list(SUFFIXES)
+
+
+def test_layers_are_saved_in_all_formats_that_the_library_writes(manifest):
+    pytest.importorskip("napari")
+    from promptile.prompts import writing
+    from promptile.writers import SUFFIXES
+
+    offered = {}
+    for writer in manifest.contributions.writers:
+        offered.setdefault((writer.command, *writer.layer_types), []).extend(writer.filename_extensions)
+    labels = offered.pop(("promptile.write_labels", "labels"))
+    prompts = offered.pop(("promptile.write_prompts", "points?", "shapes?"))
+    assert not offered
+    assert sorted(labels) == sorted(SUFFIXES)
+    assert sorted(prompts) == sorted(writing._WRITERS)
 
 
 def test_npe2_validates_it():
