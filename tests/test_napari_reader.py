@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 
 import numpy as np
@@ -17,10 +18,11 @@ from rasterio.enums import ColorInterp
 
 pytest.importorskip("napari")
 
+import napari
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from kinds import NORTH_UP, ROTATED, SOUTH_UP, noise, write_tif
+from kinds import NORTH_UP, ROTATED, SOUTH_UP, noise, right_handed, write_series, write_tif
 from perfect import Perfect
 from promptile._napari import reader
 from promptile._napari.layers import boxes_layer, labels_layer, points_layer
@@ -250,14 +252,92 @@ def run(tmp_path_factory):
     return segment(truth, prompts, model=Perfect(2), window=(0.0, 9.0), out=place)
 
 
-def test_a_run_is_a_labels_layer_with_its_objects(run):
+def test_a_run_is_a_labels_layer_with_its_objects(run, monkeypatch):
+    said = []
+    monkeypatch.setattr(reader, "show_info", said.append)
     (layer,) = layers_of(run.path)
+    assert said == ["fields.run.zarr was made from array, which is in no file: the labels are shown without it"]
     assert isinstance(layer, Labels)
     assert layer.name == "fields labels"
     np.testing.assert_array_equal(layer.data, run.labels[...])
     assert layer.features["index"].tolist() == [1, 2]
     layer.fill((0, 0), 9)
     assert run.labels[0, 0] == 0, "painting in napari must not change the run"
+
+
+@pytest.fixture
+def viewer_model(monkeypatch):
+    """A viewer without a window, the one in use."""
+    model = ViewerModel()
+    monkeypatch.setattr(napari, "current_viewer", lambda: model)
+    return model
+
+
+def show(viewer, path):
+    """The types of the layers that a path adds to a viewer."""
+    entries = reader.read(str(path))
+    for entry in entries:
+        viewer.add_layer(Layer.create(*entry))
+    return [kind for _, _, kind in entries]
+
+
+@pytest.fixture
+def scene_run(tmp_path):
+    """A run over a file, in one folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    samples = np.zeros((2, 60, 50), np.uint8)
+    samples[:, 10:30, 5:40] = 3
+    write_tif(folder / "scene.tif", samples, ROTATED)
+    options = {"model": Perfect(2), "window": (0.0, 9.0), "channels": [0]}
+    return segment(folder / "scene.tif", Prompts.of(points=[(20, 20)]), out=folder / "scene.run.zarr", **options)
+
+
+def test_a_run_brings_its_image(scene_run, viewer_model):
+    assert show(viewer_model, scene_run.path) == ["image", "image", "labels"]
+    *images, labels = viewer_model.layers
+    assert all(image.metadata[KEY]["path"].endswith("scene.tif") for image in images)
+    for index in [(0, 0), (59, 49), (12, 34)]:
+        np.testing.assert_array_equal(labels.data_to_world(index), images[0].data_to_world(index))
+    np.testing.assert_array_equal(labels.data > 0, np.asarray(images[0].data) == 3)
+
+
+def test_a_run_does_not_bring_an_image_that_is_open(scene_run, viewer_model, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    show(viewer_model, "work/scene.tif")
+    assert show(viewer_model, scene_run.path) == ["labels"]
+    np.testing.assert_array_equal(
+        viewer_model.layers[-1].data_to_world((3, 4)), viewer_model.layers[0].data_to_world((3, 4))
+    )
+
+
+def test_a_run_that_was_moved_with_its_image_brings_it(scene_run, viewer_model, tmp_path):
+    (tmp_path / "work").rename(tmp_path / "moved")
+    assert show(viewer_model, tmp_path / "moved" / "scene.run.zarr") == ["image", "image", "labels"]
+    assert viewer_model.layers[0].metadata[KEY]["path"] == str(tmp_path / "moved" / "scene.tif")
+
+
+def test_a_run_without_its_image_says_so(scene_run, viewer_model, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(reader, "show_info", said.append)
+    (tmp_path / "work" / "scene.tif").rename(tmp_path / "elsewhere.tif")
+    assert show(viewer_model, scene_run.path) == ["labels"]
+    place = tmp_path / "work" / "scene.tif"
+    assert said == [f"scene.run.zarr was made from scene.tif, which is not at {place}: the labels are shown without it"]
+    show(viewer_model, tmp_path / "elsewhere.tif")
+    assert show(viewer_model, scene_run.path) == ["labels"]
+    assert len(said) == 1, "an image with the same samples is open"
+
+
+def test_a_run_does_not_bring_another_image(scene_run, viewer_model, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(reader, "show_warning", said.append)
+    write_tif(tmp_path / "work" / "scene.tif", noise((2, 60, 50), np.uint8), ROTATED)
+    assert show(viewer_model, scene_run.path) == ["labels"]
+    assert "is not what scene.run.zarr was made from, or has changed" in said[0]
+    (tmp_path / "work" / "scene.tif").write_bytes(b"II*\0 and nothing else")
+    assert show(viewer_model, scene_run.path) == ["labels"]
+    assert said[1].startswith("The image of scene.run.zarr is not shown: scene.tif")
 
 
 def test_large_labels_are_shown_by_levels(run, monkeypatch):
@@ -332,6 +412,35 @@ def test_what_is_ours_and_broken_is_an_error(tmp_path):
     (tmp_path / "b.run.zarr" / "zarr.json").write_text("{}")
     with pytest.raises(PromptileError, match="not a run folder"):
         layers_of(tmp_path / "b.run.zarr")
+
+
+def test_of_dicom_files_each_series_is_opened_once(tmp_path):
+    for number, uid in enumerate(["1.2.3", "1.2.4"]):
+        write_series(tmp_path / str(number), right_handed((5, 8, 9), seed=number), uid)
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for file in sorted(tmp_path.glob("[01]/*")):
+        shutil.copy(file, folder / f"{file.parent.name}-{file.name}")
+    layers = reader.read(sorted(map(str, folder.iterdir())))
+    assert [data.shape for data, _, _ in layers] == [(5, 8, 9)] * 2
+    first, second = (np.asarray(data) for data, _, _ in layers)
+    assert (first != second).any()
+    file = max(folder.iterdir())  # at an end of the series
+    file.write_bytes(file.read_bytes()[:400])
+    assert len(reader.read(sorted(map(str, folder.iterdir())))) == 2, "it is of a series that is open"
+    with pytest.raises(SourceError, match=r"holds 2 series: .* open one of its files\. 1: CT .* in 0-"):
+        reader.read(str(folder))
+
+
+def test_what_cannot_be_looked_at_is_left_to_others(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(bytes(128) + b"DICM")
+    assert reader.get_reader(str(tmp_path)) is not None
+
+    def locked(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(type(tmp_path), "open", locked)
+    assert reader.get_reader(str(tmp_path)) is None
 
 
 @pytest.mark.data

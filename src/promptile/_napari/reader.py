@@ -5,18 +5,22 @@ Errors are raised, and napari shows their text: a file of ours that cannot be op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import napari
-from napari.utils.notifications import show_warning
+from napari.layers import Image
+from napari.utils.notifications import show_info, show_warning
 
 from promptile._napari.layers import LayerTuple, image_layers, labels_layer
 from promptile._napari.placement import KEY, Placement, is_map, map_name
+from promptile.errors import SourceError
+from promptile.grid import Grid
 from promptile.run import SUFFIX, Run
-from promptile.sources import open_source
+from promptile.run.parts import grid_from
+from promptile.sources import Source, open_source
 
 SUFFIXES = (
     ".tif", ".tiff", ".vrt", ".jp2",
@@ -35,28 +39,42 @@ def get_reader(path: str | Sequence[str]) -> Callable[..., list[LayerTuple]] | N
 
 
 def read(path: str | Sequence[str]) -> list[LayerTuple]:
-    """The layers of these paths. Of the DICOM files of one folder, the first stands for its series."""
+    """The layers of these paths. Of the DICOM files of one series, the first stands for all."""
     layers = []
-    folders = set()
+    series: set[tuple[Path, str]] = set()
     for each in map(Path, _listed(path)):
         if each.is_file() and _is_dicom(each):
-            if each.parent in folders:
+            name = _series_name(each)
+            if (each.parent, name) in series or (not name and any(folder == each.parent for folder, _ in series)):
                 continue
-            folders.add(each.parent)
+            series.add((each.parent, name))
         layers += read_run(each) if _is_run(each) else read_image(each)
     return layers
 
 
-def read_image(path: Path) -> list[LayerTuple]:
-    """An image's layers, placed among those that the viewer has."""
-    source = open_source(path)
-    placement = Placement.among(shown_layers(), source.grid)
+def read_image(path: Path, **options: Any) -> list[LayerTuple]:
+    """An image's layers, placed among those that the viewer has.
+
+    Parameters
+    ----------
+    path : Path
+    options
+        ``time``, ``series`` as in `promptile.open`; the layers remember them.
+    """
+    source = open_source(path, **options)
     _warn_of_other_maps(source.name, source.grid.space)
-    return image_layers(source, str(path), placement)
+    return _layers_of(source, path, options)
+
+
+def _layers_of(source: Source, path: Path, options: Mapping[str, Any]) -> list[LayerTuple]:
+    layers = image_layers(source, str(path), Placement.among(shown_layers(), source.grid))
+    for _, attributes, _ in layers:
+        attributes["metadata"][KEY].update(options)
+    return layers
 
 
 def read_run(path: Path) -> list[LayerTuple]:
-    """A run's labels; says so if they are not all there."""
+    """A run's labels on its image, which is opened too if it can be found; says so if something is missing."""
     run = Run.open(path)
     _warn_of_other_maps(path.name, run.grid.space)
     if not run.finished:
@@ -64,7 +82,40 @@ def read_run(path: Path) -> list[LayerTuple]:
     elif run.failed:
         some = ", ".join(map(str, run.failed[:8]))
         show_warning(f"{path.name} lacks {len(run.failed)} objects or tiles that failed: {some}")
-    return [labels_layer(run, Placement.among(shown_layers(), run.grid))]
+    return [*_image_under(run), labels_layer(run, Placement.among(shown_layers(), run.grid))]
+
+
+def _image_under(run: Run) -> list[LayerTuple]:
+    """The layers of the image that a run was made from, unless it is open; none, and a word, if it is not found."""
+    place = {key: value for key, value in run.image.items() if value is not None}
+    path = Path(place.pop("image", ""))
+    name = run.spec["image"].get("name", "an image without a name")
+    beside = Path(run.path).parent / path.name  # it may have been moved together with the run
+    found = next((p for p in (path, beside) if path.name and p.exists()), None)
+    if _is_open(found, place, run.grid):
+        return []
+    if found is None:
+        where = f"not at {path}" if path.name else "in no file"
+        show_info(f"{run.name} was made from {name}, which is {where}: the labels are shown without it")
+        return []
+    try:
+        source = open_source(found, **place)
+        same = {**source.identity, "name": name} == {**run.spec["image"], "name": name}  # it may have another name now
+    except SourceError as error:
+        show_warning(f"The image of {run.name} is not shown: {error}")
+        return []
+    if not same:
+        show_warning(f"{found} is not what {run.name} was made from, or has changed: the labels are shown without it")
+        return []
+    return _layers_of(source, found, place)
+
+
+def _is_open(path: Path | None, place: Mapping[str, Any], grid: Grid) -> bool:
+    """Whether this image is open; without a path, one that it may be, because it has the same samples."""
+    known = [layer.metadata[KEY] for layer in shown_layers() if isinstance(layer, Image) and KEY in layer.metadata]
+    if path is None:
+        return any(grid_from(k["grid"]) == grid for k in known)
+    return any(Path(k.get("path", "")).resolve() == path.resolve() and place.items() <= k.items() for k in known)
 
 
 def shown_layers() -> list[Any]:
@@ -98,8 +149,19 @@ def _is_run(path: Path) -> bool:
 
 
 def _is_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM prescribes: 128 free bytes, then four letters."""
-    if not path.is_file():
+    """Whether the file begins as DICOM prescribes: 128 free bytes, then four letters. One that is locked does not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
         return False
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+
+
+def _series_name(path: Path) -> str:
+    """What the files of one DICOM image share; nothing for one that cannot be read, which others may stand for."""
+    from promptile.sources.dicom import series_name  # heavy, and most images are none
+
+    try:
+        return series_name(path)
+    except SourceError:
+        return ""

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import napari.settings
-import platformdirs
 from napari.utils.notifications import show_warning
 
 from promptile import caches, models
+from promptile.session.places import default_folder
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 MODEL = "basin"
@@ -49,11 +49,10 @@ class Settings:
         """The settings of now. What cannot be used is the default instead, and a warning says so."""
         kept = _plugin_settings()
         work, cache = _Said(kept, "work"), _Said(kept, "cache")
-        usual = Path(platformdirs.user_data_dir("promptile", appauthor=False)) / "sessions"
         return cls(
             model=work.choice("model", models.names(), MODEL),
             device=work.choice("device", DEVICES, DEVICES[0]),
-            sessions_folder=work.folder("sessions_folder") or usual,
+            sessions_folder=work.folder("sessions_folder") or default_folder(),
             cache_folder=cache.folder("folder"),
             cache_bytes=cache.gigabytes("size_gb", CACHE_GB),
         )

@@ -122,10 +122,21 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _series_of(path: Path) -> list[Slice]:
-    """The series that a file belongs to; a file that does not say where it lies is one of its own."""
+def series_name(path: Path) -> str:
+    """The same for all files of a folder that `open_dicom` opens as one image, and for no others."""
     asked = _slice(path)
-    if not asked.placed or asked.size[2] > 1:
+    return path.name if _alone(asked) else asked.series
+
+
+def _alone(asked: Slice) -> bool:
+    """Whether a file is an image of its own: it does not say where it lies, or has several slices."""
+    return not asked.placed or asked.size[2] > 1
+
+
+def _series_of(path: Path) -> list[Slice]:
+    """The series that a file belongs to."""
+    asked = _slice(path)
+    if _alone(asked):
         return [asked]
     others = [s for s in _folder(path.parent) if s.path.name != path.name]
     return [asked, *(s for s in others if s.series == asked.series and s.placed)]
@@ -146,14 +157,14 @@ def _choose(path: Path, found: list[list[Slice]], asked: str | int | None) -> li
     if len(chosen) == 1:
         return chosen[0]
     listed = [
-        f"{i}: {s[0].modality} {s[0].described} ({len(s)} files, {s[0].series or 'no UID'})"
+        f"{i}: {s[0].modality} {s[0].described} ({len(s)} files, {s[0].series or 'no UID'}) in {s[0].path.name}"
         for i, s in enumerate(found, 1)
     ]
     more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     wrong = "" if asked is None else f", none of them {asked}"
     raise SourceError(
-        f"{path.name} holds {len(found)} series{wrong}: choose one with --series NUMBER or UID."
-        f" {'; '.join(listed[:_LISTED])}{more}"
+        f"{path.name} holds {len(found)} series{wrong}: choose one with --series NUMBER or UID, or open one of its"
+        f" files. {'; '.join(listed[:_LISTED])}{more}"
     )
 
 
