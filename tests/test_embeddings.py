@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from promptile.engine.job import Job
 from promptile.engine.lattice import Tiling
 from promptile.errors import ModelError, SourceError, UsageError
 from promptile.grid import Window
-from promptile.models.protocols import Embedding, Storable, WindowPrompt
+from promptile.models.protocols import Embedding, Masks, Storable, View, WindowPrompt
 from promptile.prompts import Prompts
 from promptile.rendering import Rendering
 from promptile.sources import open_source
@@ -39,14 +40,23 @@ class Slow(Perfect):
 
     def __init__(self, ndim: int = 2, digest: str = "slow") -> None:
         super().__init__(ndim)
-        self.card = type(self.card)(**{**vars(self.card), "name": "slow", "digest": digest})
+        self.card = replace(self.card, name="slow", digest=digest)
+
+    def embed(self, views: Sequence[View]) -> list[Embedding]:
+        return [replace(each, content=(each.content, np.float64([1 / 3]))) for each in super().embed(views)]
+
+    def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
+        truth, sureness = embedding.content
+        masks = super().predict(replace(embedding, content=truth), prompt)
+        return Masks(masks.logits * sureness.astype(np.float32), masks.scores)
 
     def pack(self, embedding: Embedding) -> Mapping[str, NDArray[np.generic]]:
-        return {"truth": embedding.content, "noise": np.float16([1 / 3])}
+        truth, sureness = embedding.content
+        return {"truth": truth, "sureness": sureness.astype(np.float16)}
 
     def unpack(self, arrays: Mapping[str, NDArray[np.generic]]) -> Embedding:
-        assert arrays["noise"].flags.writeable
-        return Embedding(arrays["truth"], self.card.digest, arrays["truth"].nbytes)
+        assert arrays["truth"].flags.writeable
+        return Embedding((arrays["truth"], arrays["sureness"]), self.card.digest, arrays["truth"].nbytes)
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +120,7 @@ class TestEmbedder:
         again = embedder_of(ArraySource(scene()), second).predict(WINDOW, 0, CLICK)
         assert (first.embedded, second.embedded) == (1, 0)
         np.testing.assert_array_equal(answer.logits, again.logits)
+        assert answer.logits.max() == 6 * np.float32(np.float16(1 / 3))
         assert (answer.logits > 0).sum() == 400
 
     def test_no_data_is_known_without_the_image(self) -> None:
@@ -237,7 +248,21 @@ class TestKeys:
         known = identify(open_source(path))
         assert identify(open_source(path)) == known
         os.utime(path, ns=(1, 1))
-        assert identify(open_source(path)) not in ({}, known)
+        touched = identify(open_source(path))
+        assert touched not in ({}, known)
+        (tmp_path / "scene.tif.aux.xml").write_text("<PAMDataset />")
+        assert identify(open_source(path)) not in (touched, known)
+
+    def test_of_a_zarr_every_file_counts(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import zarr
+
+        monkeypatch.setattr("promptile.embeddings.keys.WHOLE", 1000)
+        array = zarr.create_array(tmp_path / "a.zarr", shape=(96, 128), chunks=(32, 32), dtype="u1")
+        array[:] = scene()
+        known = identify(open_source(tmp_path / "a.zarr"))
+        assert identify(open_source(tmp_path / "a.zarr")) == known != {}
+        os.utime(tmp_path / "a.zarr" / "c" / "1" / "1", ns=(1, 1))
+        assert identify(open_source(tmp_path / "a.zarr")) != known
 
     def test_a_large_array_is_not_kept(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("promptile.embeddings.keys.WHOLE", 1000)
@@ -337,12 +362,25 @@ class TestDisk:
         assert [worker.exitcode for worker in workers] == [0, 0, 0]
         assert sum(entry.nbytes for entry in DiskCache(tmp_path, 0).entries()) < 60_000 * 1.2
 
+    def test_a_process_may_be_killed_at_any_moment(self, tmp_path: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        worker = context.Process(target=hammer, args=(tmp_path, 0, 10**9))
+        worker.start()
+        while not list(tmp_path.glob("*/*.seen")):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        worker.kill()
+        worker.join()
+        disk = DiskCache(tmp_path, 10**6)
+        names = [(entry.path.parent.name, entry.path.stem) for entry in disk.entries()]
+        assert all((disk.read(*name)["a"] == int(name[1])).all() for name in names)
 
-def hammer(folder: Path, seed: int) -> None:
+
+def hammer(folder: Path, seed: int, steps: int = 200) -> None:
     """Write, read and clear for a while; what is read must be what was written under that name."""
     random = np.random.default_rng(seed)
     disk = DiskCache(folder, 60_000)
-    for step in range(200):
+    for step in range(steps):
         number = int(random.integers(40))
         shelf, name = str(number % 4), str(number)
         disk.write(shelf, name, {"a": np.full(1000 + number, number, np.uint16)}, ABOUT)

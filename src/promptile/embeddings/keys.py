@@ -13,6 +13,11 @@ from promptile.rendering import Rendering
 from promptile.sources.identity import WHOLE
 from promptile.sources.protocol import Source
 
+_BESIDE = (".ovr", ".msk", ".aux.xml")
+"""Files that GDAL reads along with another one."""
+
+_ZARR = ("zarr.json", ".zgroup", ".zarray")
+
 
 def identify(source: Source) -> dict[str, Any]:
     """What tells an image from all others; empty if that is not known well enough to keep anything of it.
@@ -50,7 +55,12 @@ def window_name(window: Window) -> str:
 
 
 def _changes(place: Path) -> str:
-    """A digest of when each file of an image was last changed."""
-    files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
-    times = [path.stat().st_mtime_ns for path in files]
+    """A digest of when the files of an image were last changed."""
+    if not place.is_dir():
+        files = [place, *(place.with_name(place.name + suffix) for suffix in _BESIDE)]
+    elif any((place / name).exists() for name in _ZARR):
+        files = sorted(place.rglob("*"))
+    else:  # slices; what lies further below belongs to others
+        files = sorted(p for p in place.iterdir() if p.is_file())
+    times = [path.stat().st_mtime_ns for path in files if path.exists()]
     return hashlib.sha256(json.dumps(times).encode()).hexdigest()
