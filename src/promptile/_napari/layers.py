@@ -70,8 +70,8 @@ def labels_layer(run: Run, placement: Placement) -> LayerTuple:
     attributes = {"name": f"{name} labels", "features": table} | _place(placement, str(run.path))
     if run.grid.window.size <= PAINTABLE:
         return run.read_labels(run.grid.window), attributes, "labels"
-    levels = _until_whole(run.grid.shape, ladder(run.grid.shape, run.grid.spacing))
-    arrays = [LazyArray(_coarse(run.grid.shape, f), np.uint32, partial(_read_labels, run, f)) for f in levels]
+    levels = until_whole(run.grid.shape, ladder(run.grid.shape, run.grid.spacing))
+    arrays = [LazyArray(_coarse(run.grid.shape, f), np.uint32, partial(coarse_labels, run, f)) for f in levels]
     return arrays, attributes, "labels"
 
 
@@ -183,12 +183,12 @@ def _pyramid(
     `before` and `after` are axes that the source counts as channels.
     """
     shape = source.grid.shape
-    shapes = [_coarse(shape, factors) for factors in _until_whole(shape, source.levels)]
+    shapes = [_coarse(shape, factors) for factors in until_whole(shape, source.levels)]
     arrays = [LazyArray((*before, *s, *after), dtype, partial(read, level)) for level, s in enumerate(shapes)]
     return arrays if len(arrays) > 1 else arrays[0]
 
 
-def _until_whole(shape: Sequence[int], levels: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def until_whole(shape: Sequence[int], levels: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """The levels down to the first that can be read as a whole: 3D views show the last one, so it should be fine."""
     sizes = [Window.of(_coarse(shape, factors)).size for factors in levels]
     enough = [level for level, size in enumerate(sizes) if size <= _WHOLE[len(shape)]]
@@ -219,8 +219,8 @@ def _read_colours(source: Source, rendering: Rendering, level: int, window: Wind
     return np.stack([*samples, alpha], axis=-1)[..., window.slices[-1]]
 
 
-def _read_labels(run: Run, factors: Sequence[int], window: Window) -> NDArray[np.uint32]:
-    """The label in the middle of each coarse sample."""
+def coarse_labels(run: Run, factors: Sequence[int], window: Window) -> NDArray[np.uint32]:
+    """``window.shape``: the labels in the middle of the coarse samples of a window."""
     middles = [
         np.minimum(np.arange(a, a + n) * f + f // 2, whole - 1)
         for a, n, f, whole in zip(window.start, window.shape, factors, run.grid.shape, strict=True)

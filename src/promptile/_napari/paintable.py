@@ -11,7 +11,6 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from scipy import ndimage
 
 from promptile.grid import Window
 from promptile.run.parts import LABEL_SIDE
+from promptile.session.strokes import Stroke
 
 Labels = NDArray[np.uint32]
 Start = tuple[int, ...]
@@ -29,38 +29,11 @@ _IN_MEMORY = 2**29  # bytes of blocks that are kept only because they may be loo
 _LARGEST = 2**22  # samples of the largest stroke that is joined of several
 
 
-@dataclass(frozen=True, eq=False)
-class Stroke:
-    """What a hand changed in a window.
-
-    Parameters
-    ----------
-    window : Window
-        The smallest that holds it.
-    before, after : ndarray of uint32
-        ``window.shape``: the labels there; only those that differ were painted.
-    """
-
-    window: Window
-    before: Labels
-    after: Labels
-
-    def shift(self, offset: Sequence[int]) -> Stroke:
-        return Stroke(self.window.shift(offset), self.before, self.after)
-
-    def paint(self, window: Window, labels: Labels) -> None:
-        """Paint it again on the labels ``window.shape`` of another window."""
-        shared = self.window & window
-        here = shared.within(self.window).slices
-        painted = self.before[here] != self.after[here]
-        labels[shared.within(window).slices][painted] = self.after[here][painted]
-
-
 class Paintable:
     """Labels of which only the blocks in use are in memory; a numpy array to whoever indexes it.
 
-    What is painted is shown at once. It is never forgotten before it is taken, and it stays on top of what is read
-    after that until `changed` says that its window has been written. All of it may be used by several threads.
+    What is painted is shown at once. It is never forgotten before it is taken, and after that it stays on top of
+    what is read until `changed` says that the disk holds something else there. Several threads may use it.
 
     Parameters
     ----------
@@ -151,14 +124,14 @@ class Paintable:
                     windows.append(window.shift(start))
             strokes = [Stroke(w, self._read_before(w), self.read(w)) for w in _joined(windows)]
             self._before.clear()
-            self._taken += strokes
+            self._taken += [Stroke(s.window, s.before.copy(), s.after) for s in strokes]
             self._evict()
         return strokes
 
     def changed(self, window: Window) -> None:
         """Read a window anew: the disk holds other labels there. What is not yet taken stays on top of them."""
         with self._lock:
-            self._taken = [stroke for stroke in self._taken if stroke.window not in window]
+            self._taken = [stroke for stroke in self._taken if not _settled(stroke, window)]
             for start in [block.start for block, _ in self._parts(window) if block.start in self._blocks]:
                 after, before = self._blocks.pop(start), self._before.pop(start, None)
                 if before is not None:
@@ -188,7 +161,7 @@ class Paintable:
             window = Window(start, (self._side,) * self.ndim).clip(self.shape)
             block = np.array(self._read(window), np.uint32)
             for stroke in self._taken:
-                stroke.paint(window, block)
+                _paint_again(stroke, window, block)
             # most labels are 0 nearly everywhere: such blocks take no memory
             self._blocks[start] = block if block.any() else np.broadcast_to(np.uint32(0), window.shape)
             self._evict()
@@ -208,11 +181,7 @@ class Paintable:
 
     def _parts(self, window: Window) -> Iterator[tuple[Window, Window]]:
         """The blocks that touch a window, each with what it shares with the window."""
-        inside = window.clip(self.shape)
-        spans = [range(a // self._side, -(-b // self._side)) for a, b in zip(inside.start, inside.stop, strict=True)]
-        for index in itertools.product(*spans) if not inside.empty else ():
-            block = Window(tuple(i * self._side for i in index), (self._side,) * self.ndim)
-            yield block, block & inside
+        return blocks(window.clip(self.shape), self._side)
 
     def _blocks_at(self, indices: tuple[NDArray[np.intp], ...]) -> Iterator[tuple[Start, NDArray[np.bool_]]]:
         """The blocks that hold single samples: ``(start, which)``."""
@@ -221,6 +190,69 @@ class Paintable:
         for number in np.unique(numbers):
             start = tuple(int(i) * self._side for i in np.unravel_index(number, shape))
             yield start, numbers == number
+
+
+class Part:
+    """A window of labels, painted on through them.
+
+    Parameters
+    ----------
+    whole : Paintable
+    window : Window
+    """
+
+    dtype = Paintable.dtype
+
+    def __init__(self, whole: Paintable, window: Window) -> None:
+        self._whole, self.window = whole, window
+        self.shape = window.shape
+        self.ndim, self.size = window.ndim, window.size
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self._whole.read(self.window), dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        box = _box(key, self.shape)
+        if box is None:
+            return self._whole[self._indices(key)]
+        return self._whole.read(box[0].shift(self.window.start)).reshape(box[1])[()]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        box = _box(key, self.shape)
+        if box is None:
+            self._whole[self._indices(key)] = value
+        else:
+            values = np.broadcast_to(value, box[1]).reshape(box[0].shape)
+            self._whole[box[0].shift(self.window.start).slices] = values
+
+    def _indices(self, key: Any) -> tuple[NDArray[np.intp], ...]:
+        return tuple(i + first for i, first in zip(_indices(key, self.shape), self.window.start, strict=True))
+
+
+def blocks(window: Window, side: int) -> Iterator[tuple[Window, Window]]:
+    """The blocks of a lattice from index 0 that touch a window, each with what it shares with the window."""
+    spans = [range(a // side, -(-b // side)) for a, b in zip(window.start, window.stop, strict=True)]
+    for index in itertools.product(*spans) if not window.empty else ():
+        block = Window(tuple(i * side for i in index), (side,) * window.ndim)
+        yield block, block & window
+
+
+def _paint_again(stroke: Stroke, window: Window, labels: Labels) -> None:
+    """Paint a stroke on the labels of another window."""
+    shared = stroke.window & window
+    here = shared.within(stroke.window).slices
+    painted = stroke.before[here] != stroke.after[here]
+    labels[shared.within(window).slices][painted] = stroke.after[here][painted]
+
+
+def _settled(stroke: Stroke, window: Window) -> bool:
+    """Forget what was painted in a window; whether nothing is left of the stroke."""
+    here = (stroke.window & window).within(stroke.window).slices
+    stroke.before[here] = stroke.after[here]
+    return np.array_equal(stroke.before, stroke.after)
 
 
 def _box(key: Any, shape: tuple[int, ...]) -> tuple[Window, tuple[int, ...]] | None:
