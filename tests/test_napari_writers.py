@@ -25,7 +25,7 @@ pytest.importorskip("napari")
 import napari
 import npe2
 from napari.components import ViewerModel
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from napari.plugins.io import save_layers
 
 from conftest import ROOT
@@ -35,6 +35,7 @@ from promptile._napari import layer_result, reader, writers
 from promptile._napari.layer_result import LayerResult
 from promptile._napari.layers import boxes_layer, points_layer
 from promptile._napari.lazy import LazyArray
+from promptile._napari.paintable import Paintable
 from promptile._napari.placement import KEY, Placement
 from promptile.errors import OutputError, PromptError
 from promptile.grid import Grid, Window
@@ -213,6 +214,36 @@ def test_painted_corrections_are_saved(run, tmp_path):
     assert frame.loc[9].geometry.area == pytest.approx(200 * abs(ROTATED.determinant))
     assert frame.loc[9, "area_m2"] == pytest.approx(frame.loc[9].geometry.area, rel=1e-2)
     assert frame["touches_edge"].to_dict() == {1: False, 3: True, 9: False}
+
+
+def test_labels_that_a_layer_does_not_show_are_saved_too(run, tmp_path, viewer, said):
+    whole = run_labels(run)
+    labels = whole.data
+    whole.metadata[KEY]["labels"] = labels
+    state = whole.as_layer_data_tuple()[1]
+    hidden = LazyArray(labels.shape, np.uint32, lambda window: np.zeros(window.shape, np.uint32))
+    painted = labels.copy()
+    painted[0, 0] = 77
+    for data, levels, expected in [
+        (labels[::4, ::4], False, labels),  # a volume in 3D
+        ([hidden, hidden[::2, ::2]], True, labels),  # a part of it is in a layer to paint on
+        (painted, False, painted),  # a copy that somebody painted on
+    ]:
+        npe2.write(str(tmp_path / "a.tif"), [(data, {**state, "multiscale": levels}, "labels")])
+        with rasterio.open(tmp_path / "a.tif") as file:
+            np.testing.assert_array_equal(file.read(1), expected)
+    assert not said
+
+
+def test_labels_that_are_painted_on_and_not_taken_yet_are_saved(run, tmp_path, viewer):
+    metadata = {KEY: Placement.among([], run.grid).to_json()}
+    layer = Labels(Paintable(run.grid.shape, run.read_labels), metadata=metadata)
+    layer.data[0, 0:3] = 9
+    save_layers(str(tmp_path / "a.tif"), [layer])
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert file.read(1)[0, :4].tolist() == [9, 9, 9, 0]
+        np.testing.assert_array_equal(file.read(1)[1:], run.labels[1:])
+    assert run.labels[0, 0] == 0
 
 
 def test_features_are_attributes(tmp_path, viewer):

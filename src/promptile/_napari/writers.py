@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from promptile import __version__, writers
 from promptile._napari.images import Shown, to_world_matrix
 from promptile._napari.layer_result import LayerResult
+from promptile._napari.lazy import LazyArray
 from promptile._napari.marks import prompts_of
 from promptile._napari.placement import KEY
 from promptile._napari.reader import shown_layers
@@ -50,11 +51,22 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     list of str
         The one path.
     """
+    known = meta.get("metadata", {}).get(KEY, {})
     labels = data[0] if meta.get("multiscale") or isinstance(data, list | tuple) else data
-    grid = _known_grid(meta, labels.shape) or _grid_under(labels.shape, meta)
-    features = pd.DataFrame(meta.get("features", {}))
-    result = LayerResult(labels, grid, features, _origin(meta.get("metadata", {}).get(KEY, {}).get("path")))
+    if _shows_less(labels, known):
+        labels = known["labels"]
+    grid = _known_grid(known, labels.shape) or _grid_under(labels.shape, meta)
+    result = LayerResult(labels, grid, pd.DataFrame(meta.get("features", {})), _origin(known.get("path")))
     return [str(writers.write(result, path, overwrite=True))]
+
+
+def _shows_less(labels: Any, known: Mapping[str, Any]) -> bool:
+    """Whether a layer holds less than the ``labels`` that our metadata has: a coarse level, or all but a part.
+
+    Labels that can be painted on are the layer's own, also where it is a copy of one of ours.
+    """
+    whole = known.get("labels")
+    return whole is not None and (isinstance(labels, LazyArray) or tuple(labels.shape) != tuple(whole.shape))
 
 
 def write_prompts(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
@@ -112,10 +124,9 @@ def _images_of(marks: Sequence[Layer]) -> Iterator[Shown]:
         yield Shown.of(napari.current_viewer(), layer)
 
 
-def _known_grid(meta: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
+def _known_grid(known: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
     """The grid that our metadata gives; None without any, or if the labels have another shape."""
-    known = meta.get("metadata", {}).get(KEY, {}).get("grid")
-    grid = None if known is None else grid_from(known)
+    grid = grid_from(known["grid"]) if "grid" in known else None
     return grid if grid is not None and grid.shape == tuple(shape)[-grid.ndim :] else None
 
 
