@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from promptile import __version__
 from promptile.cli import caching
 from promptile.cli import commands as do
+from promptile.cli.replaying import replay_run
 from promptile.cli.statuses import USAGE
 
 
@@ -26,7 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"promptile {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (
-        _add_segment, _add_export, _add_show, _add_info, _add_models, _add_embed, _add_cache, _add_compare, _add_demo,
+        _add_segment, _add_export, _add_show, _add_info, _add_models, _add_embed, _add_cache, _add_compare,
+        _add_replay, _add_demo,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -213,6 +215,20 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument("result", metavar="RESULT", help="labels, vectors or a run")
     parser.add_argument("truth", metavar="TRUTH", help="labels or vectors")
     _add_talk(parser)
+
+
+def _add_replay(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "replay",
+        replay_run,
+        "ask for all objects of a run again, and compare",
+        "promptile replay scene.run.zarr",
+    )
+    parser.add_argument("run", metavar="RUN", help="a folder NAME.run.zarr, of prompts or of a session")
+    parser.add_argument("--image", metavar="IMAGE", help="the image, if it is not where it was")
+    parser.add_argument("--out", "-o", metavar="RUN2", help="keep the new run there")
+    _add_talk(parser, progress=True)
 
 
 def _add_demo(commands: Any) -> None:

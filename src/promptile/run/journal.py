@@ -3,24 +3,27 @@
 ::
 
     journal/000001.json   a step: the objects that it changed, as they were before and after
-    journal/undone.json   how many steps count; there only while some are taken back
+    journal/undone.json   the number of the last step that counts; there only while some are taken back
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from promptile.errors import RunError
 from promptile.folders import Folder
-from promptile.run.parts import read_json
 from promptile.run.record import Record
 
 ROOM = "journal"
 
 _UNDONE = f"{ROOM}/undone.json"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -106,31 +109,36 @@ class Step:
 
 
 class Journal:
-    """The steps of a run. Read once; one process writes."""
+    """The steps of a run. Read once; one process writes.
+
+    Raises
+    ------
+    RunError
+        If a step cannot be read. Without its file, the others are read.
+    """
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        names = [name for name in folder.names(ROOM) if name.endswith(".json") and name != _UNDONE]
-        self.steps: list[Step] = [Step.from_json(read_json(folder, name)) for name in names]
+        self._numbers = sorted(_numbers_in(folder))
+        self.steps: list[Step] = [_read(folder, _name(number), Step.from_json) for number in self._numbers]
         """All of them, the undone ones last."""
         self.done = len(self.steps)
         """How many count."""
+        self.highest = max((step.highest for step in self.steps), default=0)
+        """The highest id that a step has given, also one that was taken back."""
         if folder.exists(_UNDONE):
-            self.done = min(self.done, int(read_json(folder, _UNDONE)))
+            last, highest = _read(folder, _UNDONE, lambda kept: (int(kept["last"]), int(kept["highest"])))
+            self.done = bisect_right(self._numbers, last)
+            self.highest = max(self.highest, highest)
         self._states: dict[int, State | None] = {}
         self._versions: dict[int, int] = {}
-        for number, step in enumerate(self.steps):
-            self._learn(step, counts=number < self.done)
+        for n, step in enumerate(self.steps):
+            self._learn(step, counts=n < self.done)
 
     @property
     def states(self) -> Mapping[int, State | None]:
         """Objects that steps have changed, as they are now; None where they are gone."""
         return self._states
-
-    @property
-    def highest(self) -> int:
-        """The highest id that a step has given, also one that was taken back."""
-        return max((step.highest for step in self.steps), default=0)
 
     def version(self, object_id: int) -> int:
         """The highest version of an object's mask in any step; 0 if there is none."""
@@ -139,13 +147,16 @@ class Journal:
     def append(self, step: Step) -> None:
         """Do something new; what was taken back is forgotten."""
         step = replace(step, highest=max(step.highest, self.highest))
-        for number in range(len(self.steps), self.done, -1):
+        forgotten = self._numbers[self.done :]
+        for number in reversed(forgotten[1:]):
             self._folder.remove(_name(number))
-        del self.steps[self.done :]
+        # In place of the first one that is forgotten: until then, `undone.json` knows which ids were given.
+        number = forgotten[0] if forgotten else 1 + max(self._numbers, default=0)
+        self._folder.write(_name(number), json.dumps(step.to_json()).encode())
         self._folder.remove(_UNDONE)
-        self._folder.write(_name(len(self.steps) + 1), json.dumps(step.to_json()).encode())
-        self.steps.append(step)
-        self.done = len(self.steps)
+        self.steps[self.done :] = [step]
+        self._numbers[self.done :] = [number]
+        self.done, self.highest = len(self.steps), step.highest
         self._learn(step)
 
     def _learn(self, step: Step, *, counts: bool = True) -> None:
@@ -180,15 +191,31 @@ class Journal:
         self._states |= {change.id: change.after for change in step.changes}
 
     def _count(self, done: int) -> None:
-        if done == len(self.steps):
+        if done == len(self.steps) and self.steps[-1].highest == self.highest:
             self._folder.remove(_UNDONE)
         else:
-            self._folder.write(_UNDONE, json.dumps(done).encode())
+            kept = {"last": self._numbers[done - 1] if done else 0, "highest": self.highest}
+            self._folder.write(_UNDONE, json.dumps(kept).encode())
         self.done = done
 
 
 def _name(number: int) -> str:
     return f"{ROOM}/{number:06d}.json"
+
+
+def _numbers_in(folder: Folder) -> Iterator[int]:
+    for name in folder.names(ROOM):
+        stem, _, suffix = name.rpartition("/")[2].partition(".")
+        if stem.isdecimal() and suffix == "json":
+            yield int(stem)
+
+
+def _read(folder: Folder, name: str, made: Callable[[Any], T]) -> T:
+    """What is made of a file. Computing the run again would not bring back what was done by hand."""
+    try:
+        return made(json.loads(folder.read(name)))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder.place}/{name} is damaged: move it elsewhere to go on without it") from error
 
 
 def _json_of(state: State | None) -> dict[str, Any] | None:

@@ -8,12 +8,12 @@ from functools import reduce
 from typing import Any
 
 from promptile.engine.paint import paint
-from promptile.errors import PromptError
+from promptile.errors import PromptError, RunError
 from promptile.grid import Window
 from promptile.masks import Edit, ObjectMask
 from promptile.measures import measure
 from promptile.prompts.types import LARGEST_ID
-from promptile.run import Change, PromptedRun, State, Step
+from promptile.run import Change, PromptedRun, Record, State, Step
 
 
 class Ledger:
@@ -27,11 +27,13 @@ class Ledger:
 
     def __init__(self, run: PromptedRun) -> None:
         self.run = run
-        self._states = run.states()
+        try:
+            self._states = run.states()
+        except RunError:
+            run.unpainted = run.grid.window  # whoever goes on without what is damaged has other objects
+            raise
         self._highest = max([run.journal.highest, *(said["id"] for said in run.prompts)], default=0)
-        if not run.finished:
-            run.finish()
-            self._paint(run.unpainted or run.grid.window)
+        self._mend()
 
     @property
     def states(self) -> Mapping[int, State]:
@@ -112,9 +114,10 @@ class Ledger:
     def _follow(self, states: Mapping[int, State | None], step: Step) -> None:
         merged = {**self._states, **states}
         self._states = {i: state for i, state in sorted(merged.items()) if state is not None}
-        for window in repainted(step):
-            self._paint(window)
-        self.run.unpainted = None
+        windows = repainted(step)
+        if windows:
+            paint(self.run, self._records(), within=windows)
+            self.run.unpainted = None
 
     def _mark(self, step: Step) -> None:
         """Said before anything is changed: who finds the run after a crash paints there."""
@@ -122,9 +125,18 @@ class Ledger:
         if windows:
             self.run.unpainted = reduce(Window.__or__, windows)
 
-    def _paint(self, window: Window) -> None:
-        paint(self.run, [state.record for state in self._states.values()], within=window)
-        self.run.unpainted = None
+    def _mend(self) -> None:
+        """Paint what is not painted: a step that was cut off, or all of a run that was."""
+        behind = self.run.unpainted
+        if behind is not None:
+            paint(self.run, self._records(), within=[behind])
+            self.run.unpainted = None
+        if not self.run.finished:
+            paint(self.run, self._records())
+            self.run.finish()
+
+    def _records(self) -> list[Record]:
+        return [state.record for state in self._states.values()]
 
     def _version(self, object_id: int) -> int:
         known = self._states.get(object_id)

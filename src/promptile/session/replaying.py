@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from promptile import models
+from promptile.engine.objects import Grower
 from promptile.engine.progress import Progress, one_line, silent
 from promptile.errors import RunError
-from promptile.masks import ObjectMask, blocks_of
+from promptile.masks import blocks_of
 from promptile.models.protocols import Model
 from promptile.prompts.types import Prompt
 from promptile.run import PromptedRun, Run, State
+from promptile.session.ledger import Ledger
 from promptile.session.setting import Setting
-from promptile.session.taking import setting_of
-from promptile.session.work import Session
+from promptile.session.taking import is_of, setting_of
+from promptile.session.work import open_run
 from promptile.sources import open_source
 from promptile.sources.protocol import Source
 
@@ -47,8 +51,13 @@ class Replay:
     differing: Mapping[int, str]
     samples: int
 
+    @property
+    def identical(self) -> bool:
+        """Whether all objects and all labels are the same, sample by sample."""
+        return not self.differing and not self.samples
+
     def to_json(self) -> dict[str, Any]:
-        facts = {"run": str(self.run.path), "objects": self.objects, "asked": self.asked}
+        facts = {"identical": self.identical, "run": str(self.run.path), "objects": self.objects, "asked": self.asked}
         return {**facts, "differing": dict(self.differing), "differing_samples": self.samples}
 
 
@@ -71,74 +80,107 @@ def replay(
     out : path, optional
         The folder of the new run; without it, it vanishes with the returned object.
     model : Model, optional
-        The model, if it is none that has a name.
+        The model of its name, if it is none that is installed.
     progress : callable, optional
         Called with (what, done, total).
 
     Raises
     ------
     RunError
-        If it is a run of everything, or the image is another one.
+        If it is a run of everything or not finished, the image is another one or not there, or `out` is in use.
     ModelError
-        If the model is not installed, or not the one that was asked.
+        If a model is not installed, or not the one that was asked.
     """
     if not isinstance(run, PromptedRun):
         raise RunError(f"{run.name} is a run of everything: run promptile segment again to compute it again")
-    source = open_source(**run.image) if image is None and run.image else open_source(image)
-    settings = _Settings(source, model)
-    first = settings.of(setting_of(run))
-    with Session(source, first.job.model, out=out) as session:
-        again = _Again(run, session, settings)
-        states = run.states()
-        for n, (i, state) in enumerate(states.items()):
-            progress("objects", n, len(states))
-            again.say(i, state)
-        session.ledger.do("replay", again.states, {"run": run.name})
-        progress("objects", len(states), len(states))
+    if not run.finished:
+        raise RunError(f"{run.name} was stopped before its labels were painted: go on with it, and end that")
+    source = _image_of(run, image)
+    states = run.states()
+    rounds = _rounds(run, source, model)
+    again = open_run({k: v for k, v in run.spec.items() if k != "format"}, getattr(source, "place", {}), out)
+    try:
+        if again.states():
+            raise RunError(f"{again.path} has objects already: choose another place with --out")
+        said = _Again(run, Ledger(again))
+        done = 0
+        for setting, ids in rounds:
+            grower = None if setting is None else setting.job.grower(setting.level)  # goes with what it looked at
+            for i in ids:
+                progress("objects", done, len(states))
+                said.say(i, states[i], grower)
+                done += 1
+        said.ledger.do("replay", dict(sorted(said.states.items())), {"run": run.name})
+        progress("objects", done, len(states))
+    finally:
+        again.close()
     asked = sum(state.prompt is not None for state in states.values())
-    return Replay(session.run, len(states), asked, again.differing, _differing(run, session.run))
+    return Replay(again, len(states), asked, dict(sorted(said.differing.items())), _differing(run, again))
 
 
-class _Settings:
-    """Settings by what is stored of them, each made once."""
+def _image_of(run: PromptedRun, image: Any) -> Source:
+    """The image that a run was made from, where it was or where it is now."""
+    name = run.spec["image"].get("name", "its image")
+    there = run.image.get("image")
+    if image is None and (there is None or not ("://" in there or Path(there).expanduser().exists())):
+        raise RunError(f"The image of {run.name}, {name}, is not {f'at {there}' if there else 'known'}: use --image")
+    moved = isinstance(image, str | os.PathLike)
+    source = open_source(**run.image) if image is None else open_source(image, **_choice(run) if moved else {})
+    if not is_of(run, source.identity, source.grid):
+        raise RunError(f"{source.name} is not what {run.name} was made from, {name}: say where that is with --image")
+    return source
 
-    def __init__(self, source: Source, model: Model | None) -> None:
-        self._source, self._model = source, model
-        self._known: dict[str, Setting] = {}
 
-    def of(self, asked: Mapping[str, Any]) -> Setting:
-        key = json.dumps({**asked, "candidate": None}, sort_keys=True)
-        if key not in self._known:
-            self._known = {key: Setting.from_json(asked, self._source, self._model)}  # its embeddings take memory
-        return self._known[key]
+def _choice(run: PromptedRun) -> dict[str, Any]:
+    """Which of several images in one file it was."""
+    return {key: value for key, value in run.image.items() if key != "image"}
+
+
+def _rounds(run: PromptedRun, source: Source, model: Model | None) -> list[tuple[Setting | None, list[int]]]:
+    """Ways in which objects were asked for, and which ones; None for objects that no model was asked for."""
+    settings: dict[str, Setting | None] = {"": None}
+    loaded = {} if model is None else {model.card.name: model}
+    found: dict[str, list[int]] = {}
+    for i, state in run.states().items():
+        key = ""
+        if state.prompt is not None:
+            asked = {**(state.asked or setting_of(run)), "candidate": None}
+            key, name = json.dumps(asked, sort_keys=True), asked["model"]["name"]
+            if name not in loaded:
+                loaded[name] = models.load(name, source.grid.ndim)
+            if key not in settings:
+                settings[key] = Setting.from_json(asked, source, loaded[name])
+        found.setdefault(key, []).append(i)
+    return [(settings[key], ids) for key, ids in found.items()]
 
 
 class _Again:
     """The objects of a run, asked for again one by one."""
 
-    def __init__(self, run: PromptedRun, session: Session, settings: _Settings) -> None:
-        self._run, self._session, self._settings = run, session, settings
+    def __init__(self, run: PromptedRun, ledger: Ledger) -> None:
+        self._run = run
+        self.ledger = ledger
         self.states: dict[int, State | None] = {}
         self.differing: dict[int, str] = {}
 
-    def say(self, i: int, state: State) -> None:
+    def say(self, i: int, state: State, grower: Grower | None) -> None:
         before = self._run.mask(i)
         edit = self._run.edit(state.record) if state.edited else None
-        try:
-            mask = before if state.prompt is None else self._grown(state)
-        except Exception as error:  # one object that has no answer must not hide the others
-            self.differing[i] = one_line(error)
-            return
-        mask = mask if edit is None else edit.on(mask)
+        mask = before
+        if grower is not None and state.prompt is not None:
+            candidate = None if state.asked is None else state.asked["candidate"]
+            try:
+                grown = grower.grow(Prompt.from_json(state.prompt), candidate)
+            except Exception as error:  # one object that has no answer must not hide the others
+                self.differing[i] = one_line(error)
+                return
+            mask = grown.mask if edit is None else edit.on(grown.mask)
+            record = replace(state.record, score=grown.score, tiles=grown.tiles, open_edge=grown.open_edge)
+            state = replace(state, record=record)
         wrong = (mask - before).count + (before - mask).count
         if wrong:
             self.differing[i] = f"{wrong} of {before.count} samples differ"
-        self.states[i] = self._session.ledger.write(state, mask, edit)
-
-    def _grown(self, state: State) -> ObjectMask:
-        asked = state.asked or setting_of(self._run)
-        prompt = Prompt.from_json(state.prompt or {})
-        return self._settings.of(asked).grower.grow(prompt, asked["candidate"]).mask
+        self.states[i] = self.ledger.write(state, mask, edit)
 
 
 def _differing(run: PromptedRun, other: PromptedRun) -> int:

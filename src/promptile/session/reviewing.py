@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from promptile.masks import ObjectMask
 from promptile.run import Run, Step
-from promptile.session.taking import check_same_image
+from promptile.session.taking import about, check_same_image
 from promptile.session.work import Session
 
 _JUDGED = ("take", "reject")
@@ -33,14 +31,16 @@ class Review:
         self.run = run
         self.table: pd.DataFrame = run.objects.set_index("id", drop=False)
         self._ids: list[int] = [int(i) for i in self.table["id"]]
+        self._about = about(run, [])
         self._at = 0
         self.settle()
 
     def judged(self) -> set[int]:
         """Objects that were accepted or rejected."""
         journal = self.session.run.journal
-        steps = (step for step in journal.steps[: journal.done] if step.what in _JUDGED)
-        return {i for step in steps if step.about.get("run") == self.run.name for i in step.about["objects"]}
+        steps = (step.about for step in journal.steps[: journal.done] if step.what in _JUDGED)
+        mine = (said for said in steps if all(said[key] == self._about[key] for key in ("run", "spec")))
+        return {i for said in mine for i in said["objects"]}
 
     @property
     def left(self) -> int:
@@ -85,8 +85,7 @@ class Review:
         """Remember that the current proposal is no object, and go on; None if none waits."""
         if self.current is None:
             return None
-        about: dict[str, Any] = {"run": self.run.name, "objects": [self.current]}
-        step = self.session.note("reject", about)
+        step = self.session.note("reject", self._about | {"objects": [self.current]})
         self.settle()
         return step
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,8 +47,10 @@ class Brushwork:
 
     def __init__(self, shape: Sequence[int], boxes: Mapping[int, Window], mask_of: Callable[[int], ObjectMask]) -> None:
         self._shape = shape
-        self._boxes = dict(boxes)
         self._mask_of = mask_of
+        self._ids, self._there = list(boxes), set(boxes)
+        corners = itertools.chain.from_iterable((*box.start, *box.stop) for box in boxes.values())
+        self._boxes = np.fromiter(corners, int).reshape(len(boxes), 2, len(shape))
         self.masks: dict[int, ObjectMask] = {}
         """Masks of the objects that have changed."""
         self.edits: dict[int, Edit] = {}
@@ -55,18 +58,26 @@ class Brushwork:
 
     def apply(self, stroke: Stroke) -> None:
         """Paint once more."""
+        if (stroke.before == stroke.after).all():
+            return
+        stroke = _trimmed(stroke)
         window, changed = stroke.window, stroke.before != stroke.after
         painted = {int(i) for i in np.unique(stroke.after[changed]) if i}
-        below = {i for i, box in self._boxes.items() if not (box & window).empty}
-        for i in sorted(painted | below):
+        for i in sorted(painted | self._below(window)):
             before = self._mask(i).read(window)
             after = np.where(changed, stroke.after == i, before)
             if (before != after).any():
                 self._change(i, window, before, after)
 
+    def _below(self, window: Window) -> set[int]:
+        """Objects that may have samples in a window."""
+        low, high = self._boxes[:, 0], self._boxes[:, 1]
+        near = np.flatnonzero(((low < window.stop) & (high > window.start)).all(axis=1))
+        changed = {i for i, mask in self.masks.items() if not (mask.window & window).empty}
+        return changed | {self._ids[n] for n in near.tolist()}
+
     def _change(self, i: int, window: Window, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> None:
         self.masks[i] = self._mask(i).replaced(window, after)
-        self._boxes[i] = self.masks[i].window
         added = ObjectMask.of(self._shape, window, after & ~before)
         removed = ObjectMask.of(self._shape, window, before & ~after)
         self.edits[i] = self.edits.get(i, Edit.nothing(self._shape)).then(added, removed)
@@ -74,4 +85,12 @@ class Brushwork:
     def _mask(self, i: int) -> ObjectMask:
         if i in self.masks:
             return self.masks[i]
-        return self._mask_of(i) if i in self._boxes else ObjectMask.collect(self._shape, ())
+        return self._mask_of(i) if i in self._there else ObjectMask.collect(self._shape, ())
+
+
+def _trimmed(stroke: Stroke) -> Stroke:
+    """The part of a stroke in which something was painted."""
+    places = np.nonzero(stroke.before != stroke.after)
+    inside = Window.between([int(p.min()) for p in places], [int(p.max()) + 1 for p in places])
+    window = inside.shift(stroke.window.start)
+    return Stroke(window, stroke.before[inside.slices], stroke.after[inside.slices])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from promptile.errors import RunError
+from promptile.grid import Grid
 from promptile.masks import Edit, ObjectMask
 from promptile.run import PromptedRun, Record, Run, State
 
@@ -17,9 +20,16 @@ _SETTING = ("model", "rendering", "tiling", "level")
 
 def check_same_image(run: Run, mine: Run) -> None:
     """Raise RunError if two runs are of different images."""
-    images = [{k: v for k, v in r.spec["image"].items() if k != "name"} for r in (run, mine)]
-    if images[0] != images[1] or run.grid != mine.grid:
+    if not is_of(run, mine.spec["image"], mine.grid):
         raise RunError(f"{run.name} is of another image than {mine.name}: open that image to work on it")
+
+
+def is_of(run: Run, identity: Mapping[str, Any], grid: Grid) -> bool:
+    """Whether a run is of an image, whatever that is called by now."""
+    there, here = (
+        {k: v for k, v in json.loads(json.dumps(dict(i))).items() if k != "name"} for i in (run.spec["image"], identity)
+    )
+    return there == here and run.grid == grid
 
 
 def taken_from(run: Run, object_ids: Iterable[int]) -> Iterator[tuple[State, ObjectMask, Edit | None]]:
@@ -30,8 +40,9 @@ def taken_from(run: Run, object_ids: Iterable[int]) -> Iterator[tuple[State, Obj
     RunError
         If one is not there.
     """
-    states = run.states() if isinstance(run, PromptedRun) else _proposed(run)
-    for i in object_ids:
+    wanted = list(object_ids)
+    states = run.states() if isinstance(run, PromptedRun) else _proposed(run, wanted)
+    for i in wanted:
         if i not in states:
             raise RunError(f"{run.name} has no object {i}: choose one of its table")
         state = states[i]
@@ -46,8 +57,16 @@ def setting_of(run: Run) -> dict[str, Any]:
     return {key: run.spec.get(key) for key in _SETTING} | {"candidate": None}
 
 
-def _proposed(run: Run) -> dict[int, State]:
-    return {int(row["id"]): State(_record(row)) for _, row in run.objects.iterrows()}
+def about(run: Run, object_ids: list[int]) -> dict[str, Any]:
+    """What a journal keeps of objects of another run. Another run of the same name has other objects."""
+    spec = hashlib.sha256(json.dumps(run.spec, sort_keys=True).encode()).hexdigest()
+    return {"run": run.name, "spec": spec[:10], "objects": object_ids}
+
+
+def _proposed(run: Run, object_ids: list[int]) -> dict[int, State]:
+    table = run.objects
+    rows = table[table["id"].isin(object_ids)]
+    return {int(row["id"]): State(_record(row)) for _, row in rows.iterrows()}
 
 
 def renumbered(state: State, number: int, category: str) -> State:

@@ -26,7 +26,7 @@ from promptile.segmentation import record_of
 from promptile.session.ledger import Ledger
 from promptile.session.setting import Setting
 from promptile.session.strokes import Brushwork, Stroke
-from promptile.session.taking import check_same_image, renumbered, taken_from
+from promptile.session.taking import about, check_same_image, renumbered, taken_from
 from promptile.sources.protocol import Source
 
 HAND = "hand"
@@ -77,8 +77,13 @@ class Session:
         self._options = {"model": model, **options}
         self.setting = Setting(Job.prepare(image, model, **options), level, checkpoint)
         self.setting.grower  # noqa: B018  a model that takes no prompts is refused before anything is written
-        self.run = _open_run(self.setting, out)
-        self.ledger = Ledger(self.run)
+        job = self.setting.job
+        self.run = open_run(job.spec | {"level": level}, job.place, out)
+        try:
+            self.ledger = Ledger(self.run)
+        except BaseException:
+            self.run.close()
+            raise
         self.preview: Grown | None = None
         self._asked: Prompt | None = None
         self._revised: int | None = None
@@ -136,8 +141,18 @@ class Session:
     @property
     def draft(self) -> Prompt | None:
         """What was asked last and is not accepted yet, also by a session that was killed."""
-        kept = self.run.draft
-        return None if kept is None else Prompt.from_json(kept["prompt"])
+        kept, last = self.run.draft, self.run.journal.next_undone
+        if kept is None or (last is not None and _answers(last, kept["prompt"])):
+            return None  # killed when it was accepted, before it was forgotten
+        return Prompt.from_json(kept["prompt"])
+
+    def resume(self) -> Prompt | None:
+        """Go on with the draft: the next `accept` replaces what it was about. What was asked, if anything."""
+        self._refuse_closed()
+        prompt, kept = self.draft, self.run.draft
+        if prompt is not None and kept["revised"] in self.states:
+            self._revised = kept["revised"]
+        return prompt
 
     @property
     def revised(self) -> int | None:
@@ -291,12 +306,12 @@ class Session:
         for state, mask, edit in taken_from(run, ids):
             number = self.ledger.next_id()
             after[number] = self.ledger.write(renumbered(state, number, category), mask, edit)
-        return self.ledger.do("take", after, {"run": run.name, "objects": ids})
+        return self.ledger.do("take", after, about(run, ids))
 
-    def note(self, what: str, about: Mapping[str, Any]) -> Step:
+    def note(self, what: str, facts: Mapping[str, Any]) -> Step:
         """Keep something in the journal that changes no object; it can be taken back like other steps."""
         self._refuse_closed()
-        return self.ledger.do(what, {}, about)
+        return self.ledger.do(what, {}, facts)
 
     def _change(self, what: str, object_ids: Iterable[int], change: Callable[[State], State | None]) -> Step:
         self._refuse_closed()
@@ -328,11 +343,21 @@ class Session:
             raise UsageError("The session is closed: open another one with the same `out`")
 
 
-def _open_run(setting: Setting, out: str | os.PathLike[str] | None) -> PromptedRun:
-    place = out or Path(tempfile.mkdtemp(prefix="promptile-")) / f"unnamed{SUFFIX}"
-    run = PromptedRun.work_on(place, setting.job.spec | {"level": setting.level})
-    if run.image != setting.job.place:
-        run.image = setting.job.place
+def open_run(spec: Mapping[str, Any], place: Mapping[str, Any], out: str | os.PathLike[str] | None) -> PromptedRun:
+    """A locked run of the image at `place`; without `out`, in a temporary folder that goes with the returned object."""
+    run = PromptedRun.work_on(out or Path(tempfile.mkdtemp(prefix="promptile-")) / f"unnamed{SUFFIX}", spec)
+    if run.image != place:
+        run.image = dict(place)
     if out is None:
         weakref.finalize(run, rmtree, os.path.dirname(run.path), ignore_errors=True)
     return run
+
+
+def _answers(step: Step, prompt: Mapping[str, Any]) -> bool:
+    """Whether a step made an object of a prompt."""
+    made = [c.after.prompt for c in step.changes if c.after is not None and step.what in ("accept", "revise")]
+    return any(_said(prompt) == _said(other) for other in made if other is not None)
+
+
+def _said(prompt: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in prompt.items() if key not in ("id", "category")}

@@ -11,13 +11,17 @@ is given up for it. Long work goes on in the background: between two tiles it le
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 from promptile.engine.progress import Cancelled
+
+_log = logging.getLogger("promptile")
 
 T = TypeVar("T")
 
@@ -119,16 +123,23 @@ class Worker:
             return
         self._end_if_unwanted()
         if self._running[-1].kind == "background":
-            while (urgent := self._take(("order",))) is not None:
-                self._do(urgent)
+            while self._do_next("order"):
                 self._end_if_unwanted()
 
     def close(self, patience: float = 10.0) -> bool:
-        """End what can be ended, carry out the orders that wait, and stop; whether that was done in time."""
+        """End what can be ended, carry out the orders that wait, and stop; whether that was done in time.
+
+        What an order that waits is about, the preview before it, is computed for it.
+        """
         with self._changed:
             self._closed = True
-            for ticket in [*self._running, *self._waiting["background"], *self._waiting["idle"]]:
-                if ticket.kind != "order":
+            for queue in (self._waiting["background"], self._waiting["idle"]):
+                for ticket in queue:
+                    ticket.cancel()
+            wanted = False
+            for ticket in [*reversed(self._waiting["order"]), *reversed(self._running)]:
+                wanted = ticket.kind == "order" or (wanted and ticket.kind == "preview")
+                if not wanted:
                     ticket.cancel()
             self._changed.notify_all()
         if threading.current_thread() is not self._thread:
@@ -137,60 +148,71 @@ class Worker:
 
     def _ask(self, ticket: Ticket[T]) -> Ticket[T]:
         with self._changed:
-            if self._closed:
-                ticket.cancel()
+            if not self._closed:
+                self._enqueue(ticket)
+                self._changed.notify_all()
                 return ticket
-            queue = self._waiting["order" if ticket.kind == "preview" else ticket.kind]
-            if ticket.kind == "idle":
-                queue.clear()
-            if ticket.kind == "preview":
-                if queue and queue[-1].kind == "preview":
-                    queue.pop().cancel()
-                elif not queue and self._running and self._running[-1].kind == "preview":
-                    self._running[-1].cancel()
-            if ticket.kind != "idle" and self._running and self._running[-1].kind == "idle":
-                self._running[-1].cancel()
-            queue.append(ticket)
-            self._changed.notify_all()
+        ticket.cancel()
+        self._tell(ticket.ended)
         return ticket
+
+    def _enqueue(self, ticket: Ticket[Any]) -> None:
+        queue = self._waiting["order" if ticket.kind == "preview" else ticket.kind]
+        running = self._running[-1] if self._running else None
+        if ticket.kind == "idle":
+            queue.clear()
+        if ticket.kind == "preview" and queue and queue[-1].kind == "preview":
+            queue.pop().cancel()
+        if running is not None and (running.kind == "idle" or _replaces(ticket, running, queue)):
+            running.cancel()
+        queue.append(ticket)
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or any(self._waiting.values()))
-            ticket = self._take(("order", "background", "idle"))
-            if ticket is None:
-                if self._closed:
+                if not any(self._waiting.values()):
                     return
-            else:
-                self._do(ticket)
+            self._do_next("order", "background", "idle")
 
-    def _take(self, kinds: tuple[Kind, ...]) -> Ticket[Any] | None:
-        """The next ticket, which counts as running from now on; None if nothing waits."""
+    def _do_next(self, *kinds: Kind) -> bool:
+        """Do what waits first; whether anything of these kinds did."""
         with self._changed:
-            for kind in kinds:
-                while self._waiting[kind]:
-                    ticket = self._waiting[kind].popleft()
-                    if not ticket.cancelled:
-                        self._running.append(ticket)
-                        return ticket
-                    self._deliver(ticket.ended)
-            return None
-
-    def _do(self, ticket: Ticket[Any]) -> None:
+            queue = next((self._waiting[kind] for kind in kinds if self._waiting[kind]), None)
+            if queue is None:
+                return False
+            ticket = queue.popleft()
+            self._running.append(ticket)
         try:
-            given = ticket.work()
-        except Cancelled:
-            self._deliver(ticket.ended)
-        except Exception as error:  # told where the asking was done; the thread lives on
-            failure = error
-            self._deliver(lambda: ticket.failed(failure))
-        else:
-            self._deliver(lambda: ticket.done(given))
+            self._tell(self._outcome(ticket))
         finally:
             with self._changed:
                 self._running.pop()
+        return True
+
+    def _outcome(self, ticket: Ticket[T]) -> Callable[[], None]:
+        """Do the work; what is to be called with what came of it."""
+        try:
+            if ticket.cancelled:
+                return ticket.ended
+            given = ticket.work()
+        except Cancelled:
+            return ticket.ended
+        except Exception as error:  # told where the asking was done; the thread lives on
+            return partial(ticket.failed, error)
+        return partial(ticket.done, given)
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        try:
+            self._deliver(call)
+        except Exception:  # who was told has failed: others still want to be served
+            _log.exception("An outcome could not be told")
 
     def _end_if_unwanted(self) -> None:
         if self._running and self._running[-1].cancelled:
             raise Cancelled
+
+
+def _replaces(ticket: Ticket[Any], running: Ticket[Any], queue: deque[Ticket[Any]]) -> bool:
+    """Whether a preview takes the place of the one at work: not if an order that waits is about that one."""
+    return ticket.kind == running.kind == "preview" and not queue
