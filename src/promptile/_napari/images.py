@@ -211,8 +211,8 @@ class _Held(Resolution):
     """A layer's array."""
 
     def __init__(self, array: Any, shape: Sequence[int], fixed: tuple[int, ...], facts: Facts) -> None:
-        block = getattr(array, "chunks", None) or shape
-        sides = [b if isinstance(b, int) else max(b) for b in tuple(block)[len(fixed) : len(fixed) + len(shape)]]
+        chunks = getattr(array, "chunks", None) or array.shape
+        sides = [c if isinstance(c, int) else max(c) for c in chunks[len(fixed) : len(fixed) + len(shape)]]
         super().__init__(shape, (1.0,) * len(shape), sides)
         self.channels = len(facts.channels)
         self._array = array
