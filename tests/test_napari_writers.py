@@ -309,19 +309,19 @@ class Counted:
         return labels
 
 
-BOXES = [Window((10, 20), (300, 400)), Window((9_000, 5_000), (2_500, 12_000)), Window((29_000, 29_500), (1_000, 500))]
+BOXES = [Window((10, 20), (300, 400)), Window((3_000, 500), (2_500, 8_000)), Window((8_500, 9_000), (500, 1_000))]
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".tif"])
-def test_huge_labels_are_read_by_window(tmp_path, suffix):
-    shape, read = (30_000, 30_000), Counted()
+def test_large_labels_are_read_by_window(tmp_path, suffix):
+    shape, read = (9_000, 10_000), Counted()
     grid = Grid.of(shape, [[0, 0.5, 5e5], [-0.5, 0, 4e6], [0, 0, 1]], "EPSG:32633")
     metadata = {KEY: Placement.among([], grid).to_json()}
     levels = [LazyArray(shape, np.uint32, read), np.zeros((300, 300), np.uint32)]
-    layer = (levels, {"metadata": metadata, "multiscale": True, "name": "huge"}, "labels")
+    layer = (levels, {"metadata": metadata, "multiscale": True, "name": "large"}, "labels")
     (written,) = npe2.write(str(tmp_path / f"labels{suffix}"), [layer])
     assert max(window.size for window in read.windows) <= 2**22
-    assert sum(window.size for window in read.windows) < 2.1 * 30_000**2, "read once to look, once to write"
+    assert sum(window.size for window in read.windows) < 2.1 * 9_000 * 10_000, "read once to look, once to write"
     if suffix == ".gpkg":
         frame = geopandas.read_file(written).sort_values("id")
         np.testing.assert_allclose(frame.geometry.area, [box.size / 4 for box in BOXES])
