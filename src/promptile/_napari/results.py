@@ -89,7 +89,8 @@ class ResultLayer:
         fine = LazyArray(shape, np.uint32, self._read_shown)
         arrays = self.labels if self.paintable else [fine, *(level.array for level in self._pyramid.levels)]
         name = f"{run.name.removesuffix('.run.zarr')} labels"
-        metadata = {KEY: {"path": str(run.path), **placement.to_json()}}
+        known = {"path": str(run.path), "labels": self.labels}  # whole, for who saves the layer while it shows less
+        metadata = {KEY: known | placement.to_json()}
         self.layer = Labels(arrays, name=name, metadata=metadata, visible=False, **placement.attributes)
         self._cyclic = self.layer.colormap
         self._colours: dict[int, str] = {}
