@@ -476,3 +476,90 @@ def test_moved_is_what_napari_makes_of_it():
     )
     part = Image(np.zeros((3, 4)), **moved(placing(image), (10, 20), 4))
     np.testing.assert_allclose(part.data_to_world((1, 2)), image.data_to_world((10 + 1.5 + 4, 20 + 1.5 + 8)))
+
+
+@pytest.fixture
+def window(make_napari_viewer):
+    """A viewer that is drawn."""
+    return make_napari_viewer(show=True)
+
+
+def picture(viewer):
+    return viewer.screenshot(flash=False)
+
+
+def show_in(window, run):
+    return ResultLayer(window, run, Placement.among([], run.grid))
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_the_screen_shows_what_a_full_refresh_would(window, ndisplay):
+    run = FakeRun(noise((9, 10, 11)))
+    result = show_in(window, run)
+    window.dims.ndisplay = ndisplay
+    before = picture(window)
+    for contour in (0, 1) if ndisplay == 2 else (0,):
+        result.layer.contour = contour
+        run.stored[2:7, 3:8, 2:6] += 1
+        result.refresh(Window((2, 3, 2), (5, 5, 4)))
+        part = picture(window)
+        result.layer.refresh()
+        np.testing.assert_array_equal(part, picture(window))
+        assert (part != before).any()
+
+
+@pytest.mark.window
+def test_the_mouse_paints_and_what_it_painted_is_taken(window, qtbot):
+    from qtpy.QtCore import Qt
+
+    run = FakeRun(np.zeros((30, 40)))
+    result = show_in(window, run)
+    window.layers.selection.active = result.layer
+    result.layer.mode, result.layer.brush_size, result.layer.selected_label = "paint", 3, 7
+    canvas = window.window._qt_viewer.canvas.native
+    qtbot.mouseMove(canvas, canvas.rect().center())
+    qtbot.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=canvas.rect().center())
+    (stroke,) = result.taken()
+    assert set(np.unique(stroke.after)) <= {0, 7}
+    assert stroke.window.shape == (3, 3)
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("shape", [(100, 120), (21, 20, 22)])
+def test_coarse_levels_come_from_a_thread(window, qtbot, shape):
+    run = FakeRun(np.full(shape, 3))
+    result = show_in(window, run)
+    if len(shape) == 3:
+        window.dims.ndisplay = 3
+    else:
+        window.scene.camera.zoom = 1
+        picture(window)
+
+    def filled():
+        assert (seen(result.layer) == 3).all()
+
+    qtbot.waitUntil(filled, timeout=20_000)
+    window.dims.ndisplay = 2
+    picture(window)
+
+
+@pytest.mark.window
+def test_a_window_that_closes_while_levels_are_read(window, qtbot):
+    run = FakeRun(noise((100, 120)))
+    result = show_in(window, run)
+    gone = []
+    result.gone.connect(lambda: gone.append(1))
+    window.layers.clear()
+    assert gone
+    qtbot.wait(100)
+
+
+@pytest.mark.window
+def test_previews_follow_each_other_in_one_layer(window):
+    mask = disc((60, 60), 5)
+    layer = show_mask(window, Sketch.of(mask), {})
+    first = picture(window)
+    assert show_mask(window, Sketch.of(disc((60, 60), 20)), {}, layer) is layer
+    assert (picture(window) != first).any()
+    assert len(window.layers) == 1
