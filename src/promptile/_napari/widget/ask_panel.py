@@ -1,0 +1,149 @@
+"""Asking for an object: tools for marks, the model's answers as pictures, accept."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QToolButton, QWidget
+
+from promptile._napari.marks import set_positive
+from promptile._napari.widget.desk import Desk
+from promptile._napari.widget.parts import Panel, button, form, icon, row, toggle
+from promptile._napari.widget.scene import Tool
+from promptile.session import Thumbnail
+
+_TOOLS: tuple[tuple[Tool, str, str, str], ...] = (
+    ("object", "● object", "Click on the object", "points"),
+    ("other", "✕ not object", "Click on what is not the object", "points"),
+    ("box", "▭ box", "Draw a box around the object", "box"),
+    ("area", "⬠ area", "Outline the object roughly", "mask"),
+)
+
+
+class AskPanel(Panel):
+    """Marks and the model's answers."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__("Object")
+        self._desk = desk
+        self.tools: dict[Tool, QToolButton] = {}
+        for tool, text, help_text, _ in _TOOLS:
+            self.tools[tool] = toggle(text, help_text, lambda tool=tool: self.take(tool))  # type: ignore[misc]
+        self.live = QCheckBox("answer each mark at once")
+        self.live.setToolTip("Without it, the marks are asked about when you accept, or press the button beside")
+        self.live.setChecked(True)
+        self.live.toggled.connect(self._set_live)
+        self.now = button("ask", "Ask about the marks now", desk.asking.ask)
+        self.category = QComboBox()
+        self.category.setEditable(True)
+        self.category.setToolTip("The category of the objects that are accepted from now on")
+        self.category.currentTextChanged.connect(self._set_category)
+        self.answers = QWidget()
+        self._pictures = QHBoxLayout(self.answers)
+        self._pictures.setContentsMargins(0, 0, 0, 0)
+        self._pictures.setAlignment(Qt.AlignmentFlag.AlignLeft)
+        self.accept = button("✓ Accept", "Keep the object", desk.asking.accept, "G")
+        self.drop = button("New", "Drop the marks and begin another object", desk.asking.discard, "N")
+        self.undo = button("↶ Undo", "Take back the last mark or step", desk.objects.undo, "Ctrl+Z")
+        self.redo = button("↷ Redo", "Do it again", desk.objects.redo, "Ctrl+Shift+Z")
+        for widget in (
+            row(*self.tools.values()),
+            row(self.live, self.now),
+            self.answers,
+            form([("Category", self.category)]),
+            row(self.accept, self.drop),
+            row(self.undo, self.redo),
+        ):
+            self.inside.addWidget(widget)
+        desk.opened.connect(self._on_opened)
+        desk.changed.connect(self._on_changed)
+        desk.asking.previewed.connect(self._on_previewed)
+        self._on_opened()
+
+    def take(self, tool: Tool) -> None:
+        """Take a tool in hand: its layer is selected and in the right mode."""
+        scene = self._desk.scene
+        if scene is not None and self.tools[tool].isEnabled():
+            scene.take(tool)
+        self.show_tool()
+
+    def toggle_positive(self) -> None:
+        """From points on the object to points beside it, and back."""
+        self.take("other" if self._tool() == "object" else "object")
+
+    def _tool(self) -> Tool | None:
+        return None if self._desk.scene is None else self._desk.scene.tool
+
+    def show_tool(self, event: object = None) -> None:
+        """Show which tool is in hand, also if it was taken by napari's own buttons."""
+        for tool, widget in self.tools.items():
+            widget.setChecked(tool == self._tool())
+
+    def _set_live(self, live: bool) -> None:
+        self._desk.asking.live = live
+        self.now.setEnabled(not live)
+        if live:
+            self._desk.asking.ask()
+
+    def _set_category(self, text: str) -> None:
+        self._desk.asking.category = text.strip()
+
+    def _on_opened(self) -> None:
+        scene = self._desk.scene
+        for widget in (self.accept, self.drop, self.now, self.undo, self.redo, *self.tools.values()):
+            widget.setEnabled(scene is not None)
+        self.now.setEnabled(scene is not None and not self.live.isChecked())
+        if scene is not None:
+            for layer in (scene.points, scene.shapes):
+                layer.events.mode.connect(self.show_tool)
+            set_positive(scene.points, True)
+            self._on_changed()
+            self.take("object")
+
+    def _on_changed(self) -> None:
+        snapshot = self._desk.snapshot
+        if snapshot is None:
+            return
+        for tool, _, help_text, ability in _TOOLS:
+            able = ability in snapshot.card.abilities
+            self.tools[tool].setEnabled(able)
+            why = f"{snapshot.card.name} takes no {ability}: choose another model"
+            self.tools[tool].setToolTip(help_text if able else why)
+        self.undo.setEnabled(bool(snapshot.undo) or (self._desk.scene is not None and not self._desk.scene.empty))
+        self.redo.setEnabled(bool(snapshot.redo))
+        self.undo.setToolTip(f"Take back: {snapshot.undo or 'the last mark'} (Ctrl+Z)")
+        self.redo.setToolTip(f"Do again: {snapshot.redo or 'nothing'} (Ctrl+Shift+Z)")
+        self.accept.setText("✓ Accept" if snapshot.revised is None else f"✓ Replace {snapshot.revised}")
+        self._list_categories(sorted({s.record.category for s in snapshot.states.values() if s.record.category}))
+
+    def _list_categories(self, known: list[str]) -> None:
+        here = [self.category.itemText(i) for i in range(self.category.count())]
+        if here != known and not self.category.hasFocus():
+            text = self.category.currentText()
+            self.category.blockSignals(True)
+            self.category.clear()
+            self.category.addItems(known)
+            self.category.setEditText(text)
+            self.category.blockSignals(False)
+
+    def _on_previewed(self) -> None:
+        preview = self._desk.asking.preview
+        while (item := self._pictures.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        for thumbnail in preview.thumbnails if preview is not None else ():
+            self._pictures.addWidget(self._picture(thumbnail))
+        self.undo.setEnabled(True)
+
+    def _picture(self, thumbnail: Thumbnail) -> QToolButton:
+        widget = toggle(
+            f"{thumbnail.name} {thumbnail.score:.2f}",
+            f"Take this answer: {thumbnail.name} (C: the next one)",
+            lambda: self._desk.asking.choose(thumbnail.candidate),
+        )
+        picture, size = icon(thumbnail.picture)
+        widget.setIcon(picture)
+        widget.setIconSize(size)
+        widget.setChecked(thumbnail.taken)
+        widget.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
+        return widget

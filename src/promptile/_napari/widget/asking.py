@@ -1,0 +1,197 @@
+"""Asking for one object: marks in, a preview out, until it is accepted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from promptile._napari.images import level_seen, view_window
+from promptile._napari.preview import Sketch
+from promptile._napari.widget.bridge import Rest
+from promptile._napari.widget.seen import Preview
+from promptile.engine.objects import Grown
+from promptile.errors import PromptError
+from promptile.prompts.types import Prompt, Prompts
+from promptile.session import Session, thumbnails
+
+if TYPE_CHECKING:
+    from promptile._napari.widget.desk import Desk
+
+_RESTS = 0.4
+"""Seconds for which the view rests before the model looks ahead."""
+
+SEEN = "seen"
+"""The level whose samples are as large as the screen's pixels."""
+
+
+class Asking:
+    """What is asked on a desk, and what the model says to it.
+
+    Parameters
+    ----------
+    desk : Desk
+    """
+
+    previewed = Signal()
+    """There is another preview, or none: `preview`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.preview: Preview | None = None
+        self.live = True
+        """Whether each mark is answered at once."""
+        self.level: int | str = SEEN
+        self.category = ""
+        self._unasked = False  # whether marks were made that nobody has asked about yet
+        self._look_ahead = Rest(_RESTS, self._prepare)
+        desk.viewer.scene.camera.events.connect(self._look_ahead.begin)
+        desk.viewer.dims.events.connect(self._look_ahead.begin)
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._look_ahead.end()
+        self._desk.viewer.scene.camera.events.disconnect(self._look_ahead.begin)
+        self._desk.viewer.dims.events.disconnect(self._look_ahead.begin)
+
+    def on_marked(self) -> None:
+        """The user has made, moved or removed a mark."""
+        scene = self._desk.scene
+        self._unasked = True
+        if self.live or (scene is not None and scene.empty):
+            self._desk.bridge.deliver(self.ask)  # napari is still inside its own event
+
+    def ask(self) -> None:
+        """Let the model say what the marks mean."""
+        desk, scene = self._desk, self._desk.scene
+        if scene is None:
+            return
+        if scene.empty:
+            self.show(None)
+            desk.preview_of(lambda session: session.discard())
+            return
+        try:
+            prompts = scene.prompts()
+        except PromptError as error:
+            self.show(None)
+            desk.told.emit(str(error), True)
+            return
+        desk.told.emit("Looking …", False)
+        level = self._level()
+        self._unasked = False
+        desk.preview_of(lambda session: _asked(session, prompts, level), self.show)
+
+    def choose(self, candidate: int) -> None:
+        """Take another one of the model's answers."""
+        self._desk.order(lambda session: _preview(session, session.choose(candidate)), self.show)
+
+    def choose_next(self) -> None:
+        """Take the next larger answer, or the smallest one after the largest."""
+        if self.preview is not None:
+            small = self.preview.thumbnails
+            at = next((n for n, thumbnail in enumerate(small) if thumbnail.taken), -1)
+            self.choose(small[(at + 1) % len(small)].candidate)
+
+    def accept(self) -> None:
+        """Keep what the marks mean."""
+        desk, scene = self._desk, self._desk.scene
+        if scene is None or scene.empty:
+            desk.told.emit("There is nothing to accept: click on an object first", True)
+            return
+        try:
+            marks = scene.prompts()
+        except PromptError as error:
+            desk.told.emit(str(error), True)
+            return
+        scene.clear()  # at once: what is clicked from now on is about the next object
+        self.show(None)
+        category, level, unasked = self.category, self._level(), self._unasked
+        self._unasked = False
+
+        def keep(session: Session) -> int:
+            if unasked:
+                _asked(session, marks, level)
+            return session.accept(category)
+
+        def failed(error: Exception) -> None:
+            if desk.scene is scene and scene.empty:
+                scene.show(marks.objects[0])
+            desk.failed(error)
+
+        desk.order(keep, lambda number: desk.told.emit(f"Object {number} is kept", False), failed)
+
+    def discard(self) -> None:
+        """Begin another object; what was not accepted is dropped."""
+        if self._desk.scene is not None:
+            self._desk.scene.clear()
+            self.show(None)
+            self._desk.order(lambda session: session.discard())
+
+    def revise(self, object_id: int) -> None:
+        """Bring an object's marks back, to be corrected."""
+        desk, scene = self._desk, self._desk.scene
+        if scene is None:
+            return
+
+        def done(prompt: Prompt | None) -> None:
+            if prompt is None:
+                text = f"Object {object_id} has no marks: correct it with the brush, or click to ask for it anew"
+            else:
+                scene.show(prompt)
+                text = f"Object {object_id}: add, move or remove marks, then accept"
+            desk.told.emit(text, False)
+
+        scene.clear()
+        desk.order(lambda session: session.revise(object_id), done)
+
+    def look(self, **options: object) -> None:
+        """Ask in another way: ``model``, ``channels``, ``window``."""
+        self._desk.order(lambda session: session.look(level=session.setting.level, **options), lambda _: self._again())
+
+    def set_level(self, level: int | str) -> None:
+        """Where points are asked: a level, or `SEEN`."""
+        self.level = level
+        self._again()
+
+    def show(self, preview: Preview | None) -> None:
+        """Show what the model means."""
+        scene = self._desk.scene
+        if scene is None:
+            return
+        if preview is not None and scene.empty:
+            return  # the marks that it is about were accepted or removed meanwhile
+        self.preview = preview
+        scene.show_preview(None if preview is None else preview.sketch)
+        self.previewed.emit()
+        if preview is not None:
+            unsure = ", open where two answers disagreed" if preview.open_edge else ""
+            self._desk.told.emit(f"{preview.count:,} samples, score {preview.score:.2f}{unsure}", False)
+
+    def _again(self) -> None:
+        if self._desk.scene is not None and not self._desk.scene.empty and self.live:
+            self.ask()
+
+    def _level(self) -> int:
+        scene = self._desk.scene
+        if isinstance(self.level, int) or scene is None:
+            return int(self.level)
+        return level_seen(self._desk.viewer, scene.shown)
+
+    def _prepare(self) -> None:
+        """The view rests: let the model look at it, so that the next click is answered at once."""
+        desk, scene = self._desk, self._desk.scene
+        if scene is None or desk.worker.busy:
+            return
+        window, level = view_window(desk.viewer, scene.shown), self._level()
+        if not window.empty:
+            desk.idle(lambda session: session.prepare(window, level))
+
+
+def _asked(session: Session, prompts: Prompts, level: int) -> Preview:
+    session.look(level=level)
+    return _preview(session, session.predict(prompts))
+
+
+def _preview(session: Session, grown: Grown) -> Preview:
+    small, sketch = thumbnails(session.setting.job, grown.candidates), Sketch.of(grown.mask)
+    return Preview(sketch, grown.mask.count, grown.score, grown.tiles, grown.open_edge, grown.level, small)

@@ -1,0 +1,232 @@
+"""The desk: one image of a viewer, the session about it, and the worker that owns it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from napari.layers import Image
+from napari.utils.notifications import show_warning
+from psygnal import Signal
+
+from promptile._napari.images import Shown
+from promptile._napari.settings import Settings
+from promptile._napari.widget.asking import SEEN, Asking
+from promptile._napari.widget.bridge import Bridge
+from promptile._napari.widget.objects import Objects
+from promptile._napari.widget.runs import Runs
+from promptile._napari.widget.scene import Scene
+from promptile._napari.widget.seen import Snapshot, table_of
+from promptile.engine.progress import one_line
+from promptile.errors import PromptileError
+from promptile.grid import Window
+from promptile.prompts.types import Prompt
+from promptile.session import Asked, Session, Ticket, Worker, asked_before, place_of
+from promptile.session.ledger import repainted
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+class Desk:
+    """Where the user's wishes become orders to the worker, and what it gives becomes layers and signals.
+
+    Everything here is called in the window's thread and returns at once. `asking`, `objects` and `runs` say what can
+    be done.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    """
+
+    opened = Signal()
+    """Another image is on the desk, or none."""
+    changed = Signal()
+    """Objects, steps or the way to ask have changed: `snapshot`."""
+    told = Signal(str, bool)
+    """A line for the user, and whether it is about something that went wrong."""
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        self.bridge = Bridge()
+        self.worker = Worker(self.bridge.deliver)
+        self.settings = Settings.read()
+        self.settings.use_cache()
+        self.scene: Scene | None = None
+        self.snapshot: Snapshot | None = None
+        self._session: Session | None = None
+        self._opening: object = None
+        self.asking = Asking(self)
+        self.objects = Objects(self)
+        self.runs = Runs(self)
+
+    @property
+    def opening(self) -> bool:
+        """Whether an image is being opened, or open."""
+        return self._opening is not None
+
+    def open(self, layer: Image, model: str = "") -> None:
+        """Begin or go on with the work on an image."""
+        self.leave()
+        self._opening = wish = object()
+        model, folder = model or self.settings.model, self.settings.sessions_folder
+
+        def begin() -> _Opened:
+            shown = Shown.of(self.viewer, layer)
+            session = Session(
+                shown.source, model, out=place_of(shown.source, folder), checkpoint=self.worker.checkpoint
+            )
+            return _Opened(shown, session, Snapshot.of(session), session.draft, asked_before(session))
+
+        def done(found: _Opened) -> None:
+            if wish is self._opening and layer in self.viewer.layers:
+                self._arrange(found)
+            else:  # another one was wanted meanwhile
+                self._put_away(found.session)
+
+        def failed(error: Exception) -> None:
+            self._opening = None
+            self.failed(error)
+
+        self.told.emit(f"Opening {layer.name} …", False)
+        self.worker.order(begin, done, failed)
+
+    def _arrange(self, found: _Opened) -> None:
+        self._session = found.session
+        self.scene = scene = Scene(self.viewer, found.shown, found.session.run)
+        scene.marked.connect(self.asking.on_marked)
+        scene.marks_gone.connect(self._on_marks_gone)
+        scene.image_gone.connect(self._on_image_gone)
+        scene.results.painted.connect(self.objects.on_painted)
+        self.asking.level = SEEN
+        self._learn(found.snapshot)
+        self.runs.remember(found.asked)
+        self.opened.emit()
+        count = len(found.snapshot.states)
+        self.told.emit(f"Going on with {count} objects from before" if count else "Click on an object", False)
+        if found.draft is not None:
+            scene.show(found.draft)
+            self.told.emit("Going on with what was not accepted yet", False)
+
+    def leave(self) -> None:
+        """Put the image away; what was done is kept."""
+        self._opening = None
+        if self._session is None or self.scene is None:
+            return
+        self.runs.cancel()
+        self.objects.keep_strokes()
+        self.asking.show(None)
+        session, scene = self._session, self.scene
+        self._session = self.scene = self.snapshot = None
+        scene.close()
+        self._put_away(session)
+        self.opened.emit()
+
+    def close(self) -> None:
+        """The window is closed: end the work, and keep what is finished."""
+        self.leave()
+        self.asking.close()
+        self.objects.close()
+        self.worker.close()
+
+    def order(
+        self,
+        work: Callable[[Session], T],
+        done: Callable[[T], None] = lambda _: None,
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """Have something done with the session, after all that was said before; then show what has changed."""
+        session = self._session
+        if session is None:
+            self.told.emit("Choose an image first", True)
+            return
+        self.objects.keep_strokes()
+
+        def whole() -> tuple[T, list[Window], Snapshot]:
+            journal = session.run.journal
+            before = journal.done
+            given = work(session)
+            first, last = sorted((before, journal.done))
+            windows = [window for step in journal.steps[first:last] for window in repainted(step)]
+            return given, windows, Snapshot.of(session)
+
+        def told(found: tuple[T, list[Window], Snapshot]) -> None:
+            given, windows, snapshot = found
+            if session is self._session and self.scene is not None:
+                for window in windows:
+                    self.scene.results.refresh(window)
+                self._learn(snapshot)
+                done(given)
+
+        self.worker.order(whole, told, failed or self.failed)
+
+    def preview_of(self, work: Callable[[Session], T], done: Callable[[T], None] = lambda _: None) -> None:
+        """Have something computed that is given up for the next such wish."""
+        session = self._session
+        if session is not None:
+            self.worker.preview(lambda: work(session), done, self.failed)
+
+    def background(
+        self,
+        work: Callable[[Session], T],
+        done: Callable[[T], None],
+        failed: Callable[[Exception], None],
+        ended: Callable[[], None],
+    ) -> Ticket[T] | None:
+        """Have something long done that lets everything else go first; None without an image."""
+        session = self._session
+        if session is None:
+            return None
+        self.objects.keep_strokes()
+        return self.worker.background(lambda: work(session), done, failed, ended)
+
+    def idle(self, work: Callable[[Session], None]) -> None:
+        """Have something done if there is nothing else to do."""
+        session = self._session
+        if session is not None:
+            self.worker.idle(lambda: work(session))
+
+    def failed(self, error: Exception) -> None:
+        """Tell the user why something was not done."""
+        if not isinstance(error, PromptileError):
+            _log.error("Work for the window failed", exc_info=error)
+        self.asking.show(None)
+        self.told.emit(one_line(error), True)
+        show_warning(one_line(error))
+
+    def _learn(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        if self.scene is not None:
+            colours = {i: state.colour for i, state in snapshot.states.items() if state.colour}
+            self.scene.results.describe(table_of(snapshot.states), colours)
+        self.changed.emit()
+
+    def _put_away(self, session: Session) -> None:
+        self.worker.order(session.close, lambda _: None, self.failed)
+
+    def _on_marks_gone(self) -> None:
+        scene = self.scene
+
+        def renew() -> None:
+            if scene is not None and scene is self.scene and scene.shown.layer in self.viewer.layers:
+                scene.renew_marks()
+
+        self.bridge.deliver(renew)  # not while napari removes layers: it would remove the new one too
+
+    def _on_image_gone(self, why: str) -> None:
+        self.told.emit(f"{why}: its objects are kept, open it again to go on", True)
+        self.bridge.deliver(self.leave)
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """What the worker has found of an image."""
+
+    shown: Shown
+    session: Session
+    snapshot: Snapshot
+    draft: Prompt | None
+    asked: list[Asked]

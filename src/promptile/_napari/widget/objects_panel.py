@@ -1,0 +1,172 @@
+"""The table of objects: select one and the view flies there; rename, recolour, delete, correct."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QAbstractItemView, QColorDialog, QHeaderView, QTableView
+
+from promptile._napari.widget.desk import Desk
+from promptile._napari.widget.parts import Panel, button, row
+from promptile.run import State
+
+_COLUMNS = ("id", "category", "score", "size", "from")
+_ROLES = Qt.ItemDataRole
+
+
+class ObjectsTable(QAbstractTableModel):
+    """The objects of a session, one per row; the category can be edited."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._states: list[State] = []
+
+    def learn(self) -> None:
+        """Take what the desk knows now."""
+        snapshot = self._desk.snapshot
+        states = [] if snapshot is None else list(snapshot.states.values())
+        if [s.record.id for s in states] == [s.record.id for s in self._states]:
+            self._states = states
+            if states:
+                self.dataChanged.emit(self.index(0, 0), self.index(len(states) - 1, len(_COLUMNS) - 1))
+            return
+        self.beginResetModel()
+        self._states = states
+        self.endResetModel()
+
+    def state(self, at: int) -> State:
+        """The object in a row."""
+        return self._states[at]
+
+    def row_of(self, object_id: int) -> int:
+        """The row of an object; -1 if it is not there."""
+        return next((n for n, state in enumerate(self._states) if state.record.id == object_id), -1)
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        return len(self._states)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        return len(_COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _ROLES.DisplayRole) -> Any:
+        if role != _ROLES.DisplayRole or orientation != Qt.Orientation.Horizontal:
+            return None
+        return self._measure if _COLUMNS[section] == "size" else _COLUMNS[section]
+
+    @property
+    def _measure(self) -> str:
+        measures = next((s.record.measures for s in self._states if s.record.measures), None) or {}
+        return next(iter(measures), "size")
+
+    def data(self, index: QModelIndex, role: int = _ROLES.DisplayRole) -> Any:
+        state, column = self._states[index.row()], _COLUMNS[index.column()]
+        if role == _ROLES.BackgroundRole and column == "id" and state.colour:
+            return QColor(state.colour)
+        if role == _ROLES.TextAlignmentRole and column in ("id", "score", "size"):
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role not in (_ROLES.DisplayRole, _ROLES.EditRole, _ROLES.UserRole):
+            return None
+        value = self._value(state, column)
+        if role == _ROLES.DisplayRole and isinstance(value, float):
+            return f"{value:.2f}" if column == "score" else f"{value:,.0f}"
+        return value
+
+    def _value(self, state: State, column: str) -> Any:
+        record = state.record
+        if column == "size":
+            return float(next(iter((record.measures or {}).values()), record.count))
+        if column == "from":
+            return record.prompt + (" + hand" if state.edited else "")
+        return getattr(record, column)
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        flags = super().flags(index)
+        return flags | Qt.ItemFlag.ItemIsEditable if _COLUMNS[index.column()] == "category" else flags
+
+    def setData(self, index: QModelIndex, value: Any, role: int = _ROLES.EditRole) -> bool:
+        record = self._states[index.row()].record
+        if str(value).strip() != record.category:
+            self._desk.objects.rename([record.id], str(value).strip())
+        return True
+
+
+class ObjectsPanel(Panel):
+    """All objects, and what can be done to them."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__("Objects")
+        self._desk = desk
+        self.table = ObjectsTable(desk)
+        self._sorted = QSortFilterProxyModel()
+        self._sorted.setSourceModel(self.table)
+        self._sorted.setSortRole(_ROLES.UserRole)
+        self.view = QTableView()
+        self.view.setModel(self._sorted)
+        self.view.setSortingEnabled(True)
+        self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setMinimumHeight(130)
+        self.view.setToolTip("Select an object to fly there; double-click its category to change it")
+        self.view.verticalHeader().hide()
+        self.view.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.view.selectionModel().currentRowChanged.connect(self._fly)
+        self.inside.addWidget(self.view)
+        self.inside.addWidget(
+            row(
+                button("Correct", "Bring the object's marks back, to add, move or remove some", self._revise),
+                button("Brush", "Paint on the object, or erase parts of it, with napari's brush", self._brush),
+                button("Colour", "Choose a colour for the selected objects", self._recolour),
+                button("Delete", "Remove the selected objects", self._delete),
+            )
+        )
+        desk.changed.connect(self._on_changed)
+        desk.opened.connect(self._on_changed)
+
+    @property
+    def selected(self) -> list[int]:
+        """Ids of the selected objects."""
+        rows = self.view.selectionModel().selectedRows()
+        return [self.table.state(self._sorted.mapToSource(index).row()).record.id for index in rows]
+
+    def select(self, object_id: int) -> None:
+        """Select an object."""
+        at = self.table.row_of(object_id)
+        if at >= 0:
+            self.view.selectRow(self._sorted.mapFromSource(self.table.index(at, 0)).row())
+
+    def _on_changed(self) -> None:
+        self.table.learn()
+        snapshot = self._desk.snapshot
+        count = 0 if snapshot is None else len(snapshot.states)
+        self.title.setText(f"Objects ({count})" if count else "Objects")
+
+    def _fly(self, current: QModelIndex, before: QModelIndex) -> None:
+        if current.isValid() and self.view.hasFocus():
+            self._desk.objects.show(self.table.state(self._sorted.mapToSource(current).row()).record.id)
+
+    def _revise(self) -> None:
+        if self._chosen():
+            self._desk.objects.show(self.selected[0])
+            self._desk.asking.revise(self.selected[0])
+
+    def _brush(self) -> None:
+        if self._chosen():
+            self._desk.objects.brush(self.selected[0])
+
+    def _recolour(self) -> None:
+        if self._chosen():
+            colour = QColorDialog.getColor(parent=self)
+            if colour.isValid():
+                self._desk.objects.recolour(self.selected, colour.name())
+
+    def _delete(self) -> None:
+        if self._chosen():
+            self._desk.objects.delete(self.selected)
+
+    def _chosen(self) -> bool:
+        if not self.selected:
+            self._desk.told.emit("Select an object in the table first", True)
+        return bool(self.selected)

@@ -1,0 +1,297 @@
+"""Runs over many tiles, in the background, and the review of what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari.layers import Layer, Points, Shapes
+from psygnal import Signal
+
+from promptile._napari.images import view_window
+from promptile._napari.layers import labels_layer
+from promptile._napari.marks import prompts_of
+from promptile._napari.placement import Placement
+from promptile._napari.preview import Sketch
+from promptile._napari.widget.flight import fly_to
+from promptile.engine.flatten import Keep
+from promptile.errors import PromptError, PromptileError
+from promptile.grid import Window
+from promptile.prompts.types import Prompts
+from promptile.run import Run, Step
+from promptile.session import Asked, Request, Review, Session, Ticket
+
+if TYPE_CHECKING:
+    from promptile._napari.widget.desk import Desk
+
+Where = Literal["view", "area", "image"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user chose in the panel.
+
+    Parameters
+    ----------
+    points, shapes : layers, optional
+        Prompts; without both, everything is wanted.
+    where : {"view", "area", "image"}
+    area : Shapes, optional
+        Where it is wanted, for ``area``.
+    keep : {"best", "whole", "part", "all"}
+    min_region : int
+    """
+
+    points: Points | None = None
+    shapes: Shapes | None = None
+    where: Where = "image"
+    area: Shapes | None = None
+    keep: Keep = "best"
+    min_region: int = 0
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """The proposal that is looked at."""
+
+    id: int
+    left: int
+    sketch: Sketch
+    window: Window
+    score: float
+    category: str
+
+
+class Runs:
+    """The runs of a desk: one at a time, while the clicking goes on.
+
+    Parameters
+    ----------
+    desk : Desk
+    """
+
+    progressed = Signal(str, int, int)
+    """What is done, how much of it, how much there is."""
+    ended = Signal()
+    """No run is going on any more."""
+    remembered = Signal()
+    """Other runs can be gone on with: `unfinished`."""
+    reviewed = Signal()
+    """Another proposal is looked at, or none: `proposed`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._ticket: Ticket[Any] | None = None
+        self.unfinished: list[Request] = []
+        self.found: dict[Layer, Run] = {}
+        """Runs that are shown, by their layer."""
+        self.proposed: Proposed | None = None
+        self._review: Review | None = None
+
+    @property
+    def going_on(self) -> bool:
+        """Whether a run is going on."""
+        return self._ticket is not None
+
+    def remember(self, asked: Sequence[Asked]) -> None:
+        """Offer the runs that were interrupted."""
+        self.unfinished = [each.request for each in asked if not each.finished]
+        self.remembered.emit()
+
+    def begin(self, wish: Wish) -> None:
+        """Begin a run, or go on with the same one that was interrupted."""
+        try:
+            self.go_on(self._request(wish))
+        except PromptileError as error:
+            self._desk.told.emit(str(error), True)
+
+    def _request(self, wish: Wish) -> Request:
+        scene = self._desk.scene
+        if scene is None:
+            raise PromptError("There is no image to run on: choose one first")
+        shown, area, prompts = scene.shown, None, None
+        if wish.where == "view":
+            window = view_window(self._desk.viewer, shown)
+            if window.empty:
+                raise PromptError("The view shows nothing of the image: move it there, or choose the whole image")
+            area = Prompts.of(boxes=[_box(window.start, window.stop)])
+        elif wish.where == "area":
+            area = prompts_of(None, wish.area, shown, single=False)
+            if not len(area):
+                raise PromptError("The area is empty: draw a rectangle or polygon in its layer")
+        if wish.points is not None or wish.shapes is not None:
+            prompts = prompts_of(wish.points, wish.shapes, shown, single=False)
+            if not len(prompts):
+                raise PromptError("There are no prompts in these layers: add points or boxes, or choose everything")
+        return Request(prompts, area, wish.keep, wish.min_region)
+
+    def go_on(self, request: Request) -> None:
+        """Compute a run in the background."""
+        desk = self._desk
+        if self.going_on:
+            desk.told.emit("A run is going on: wait for it, or cancel it", True)
+            return
+        self._ticket = desk.background(lambda session: self._run(session, request), self._done, self._failed, self._end)
+        if self._ticket is not None:
+            self.progressed.emit("tiles", 0, 0)
+            desk.told.emit("Running in the background; go on clicking", False)
+
+    def _run(self, session: Session, request: Request) -> Run:
+        """In the worker's thread."""
+        desk = self._desk
+
+        def progress(what: str, done: int, total: int) -> None:
+            desk.worker.checkpoint()
+            desk.bridge.deliver(lambda: self.progressed.emit(what, done, total))
+
+        return request.run(session, progress)
+
+    def cancel(self) -> None:
+        """End the run; what is finished is kept, and the same run goes on from there."""
+        if self._ticket is not None:
+            self._ticket.cancel()
+            self._desk.told.emit("Stopping after this tile …", False)
+
+    def _done(self, run: Run) -> None:
+        self._end(told=f"{len(run.objects)} objects found")
+        scene = self._desk.scene
+        if scene is None:
+            return
+        data, attributes, kind = labels_layer(run, Placement.among([scene.shown.layer], scene.shown.grid))
+        attributes["name"] = f"{scene.shown.layer.name} {run.name.partition('-')[0]}"
+        layer = Layer.create(data, attributes, kind)
+        self.found[layer] = run
+        self._desk.viewer.layers.insert(self._desk.viewer.layers.index(scene.results.layer), layer)
+        if run.failed:
+            some = ", ".join(map(str, run.failed[:4]))
+            text = f"{len(run.failed)} objects or tiles failed ({some}): run it again to try them again"
+            self._desk.told.emit(text, True)
+        self.remembered.emit()
+
+    def _failed(self, error: Exception) -> None:
+        self._end()
+        self._desk.failed(error)
+
+    def _end(self, told: str = "Stopped: the same run goes on from here") -> None:
+        self._ticket = None
+        self.ended.emit()
+        self._desk.told.emit(told, False)
+
+    # What a run has found
+
+    def latest(self) -> Run | None:
+        """The run whose layer is selected, else the one that was shown last."""
+        layers = self._desk.viewer.layers
+        shown = {layer: run for layer, run in self.found.items() if layer in layers}
+        self.found = shown
+        active = layers.selection.active
+        return shown.get(active) or next(reversed(shown.values()), None)
+
+    def take_all(self, category: str = "") -> None:
+        """Make all objects of a run the session's own."""
+        run = self.latest()
+        if run is None:
+            self._desk.told.emit("There are no proposals: run everything, or prompts, first", True)
+            return
+        ids = [int(i) for i in run.objects["id"]]
+        self._desk.order(lambda session: session.take(run, ids, category), lambda _: self._hide(run))
+
+    def review(self) -> None:
+        """Walk through the objects of a run."""
+        run = self.latest()
+        if run is None:
+            self._desk.told.emit("There is nothing to review: run everything, or prompts, first", True)
+            return
+
+        def begin(session: Session) -> Review:
+            return Review(session, run)
+
+        def done(review: Review) -> None:
+            self._review = review
+            self._step(lambda review: None)
+
+        self._desk.order(begin, done)
+
+    def stop_review(self) -> None:
+        """Look at no more proposals; those that wait go on waiting."""
+        self._review = self.proposed = None
+        if self._desk.scene is not None:
+            self._desk.scene.show_preview(None)
+        self.reviewed.emit()
+
+    def accept(self) -> None:
+        """Make the proposal an object, and go on to the next one."""
+        category = self._desk.asking.category
+        self._step(lambda review: review.accept(category))
+
+    def reject(self) -> None:
+        """The proposal is no object; go on to the next one."""
+        self._step(lambda review: review.reject())
+
+    def next(self) -> None:
+        """Leave the proposal for later."""
+        self._step(lambda review: review.next())
+
+    def previous(self) -> None:
+        """Go back to the proposal before."""
+        self._step(lambda review: review.previous())
+
+    def work_on(self) -> None:
+        """Make the proposal an object, and take it in hand to be corrected with the brush or by clicks."""
+        category = self._desk.asking.category
+
+        def done(step: Step | None) -> None:
+            if step is not None and step.changes:
+                self._desk.objects.show(step.changes[0].id)
+                self._desk.asking.revise(step.changes[0].id)
+
+        self._step(lambda review: review.accept(category), done, move=False)
+
+    def _step(
+        self, act: Callable[[Review], Any], done: Callable[[Any], None] = lambda _: None, *, move: bool = True
+    ) -> None:
+        review = self._review
+        if review is None:
+            return
+
+        def work(session: Session) -> tuple[Any, Proposed | None]:
+            given = act(review)
+            review.settle()
+            return given, _proposed(review)
+
+        def told(found: tuple[Any, Proposed | None]) -> None:
+            if self._review is review:
+                self._look_at(found[1], move=move)
+                done(found[0])
+
+        self._desk.order(work, told)
+
+    def _look_at(self, proposed: Proposed | None, *, move: bool) -> None:
+        self.proposed = proposed
+        desk, scene = self._desk, self._desk.scene
+        if scene is not None:
+            scene.show_preview(None if proposed is None or not move else proposed.sketch)
+            if proposed is None:
+                desk.told.emit("All proposals are reviewed", False)
+                self._review = None
+            elif move:
+                fly_to(desk.viewer, scene.shown, proposed.window)
+        self.reviewed.emit()
+
+    def _hide(self, run: Run) -> None:
+        for layer, shown in self.found.items():
+            if shown is run:
+                layer.visible = False
+
+
+def _proposed(review: Review) -> Proposed | None:
+    current, mask = review.current, review.mask()
+    if current is None or mask is None:
+        return None
+    row = review.table.loc[current]
+    return Proposed(current, review.left, Sketch.of(mask), mask.window, float(row["score"]), str(row["category"]))
+
+
+def _box(start: Sequence[int], stop: Sequence[int]) -> list[list[float]]:
+    return [[a - 0.5 for a in start], [b - 0.5 for b in stop]]

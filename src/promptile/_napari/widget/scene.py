@@ -1,0 +1,185 @@
+"""The layers of one session in the viewer: marks, labels and preview, with the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from napari.layers import Image, Labels, Layer
+from psygnal import Signal
+
+from promptile._napari.images import Shown
+from promptile._napari.marks import clear, is_positive, new_marks, prompts_of, set_positive, show_prompts
+from promptile._napari.placement import KEY, Placement
+from promptile._napari.preview import Sketch, show_mask
+from promptile._napari.results import ResultLayer
+from promptile._napari.transforms import placing
+from promptile._napari.watch import on_marks_changed
+from promptile.prompts.types import Prompt, Prompts
+from promptile.rendering import Rendering
+from promptile.run import Run
+
+Tool = Literal["object", "other", "box", "area"]
+"""What a mark is: a point on the object, one beside it, a box around it, its rough outline."""
+
+_MODES: dict[Tool, str] = {"box": "add_rectangle", "area": "add_polygon"}
+_TOOLS: dict[str, Tool] = {mode: tool for tool, mode in _MODES.items()}
+
+
+class Scene:
+    """What a session has in the viewer. The user may rename, move and delete all of it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+    shown : Shown
+        The image.
+    run : Run
+        Of the session.
+    """
+
+    marked = Signal()
+    """The marks have changed, by the user."""
+
+    marks_gone = Signal()
+    """A layer of marks was deleted."""
+
+    image_gone = Signal(str)
+    """The image's layer was deleted, or shows something else; why, in words."""
+
+    def __init__(self, viewer: Any, shown: Shown, run: Run) -> None:
+        self.viewer, self.shown = viewer, shown
+        name = shown.layer.name
+        placement = Placement.among([shown.layer], shown.grid)
+        self.results = ResultLayer(viewer, run, placement)
+        self.results.layer.name = f"{name} objects"
+        self._preview: Labels | None = None
+        self.points, self.shapes = new_marks(shown, name)
+        self._trail: list[Layer] = []
+        self._stop_watching: Callable[[], None] = lambda: None
+        for layer in (self.shapes, self.points):
+            viewer.add_layer(layer)
+        self._watch()
+        viewer.layers.events.removed.connect(self._on_removed)
+        shown.layer.events.data.connect(self._on_image_changed)
+
+    @property
+    def own(self) -> list[Layer]:
+        """The layers that are the session's."""
+        return [self.points, self.shapes, self.results.layer]
+
+    @property
+    def tool(self) -> Tool | None:
+        """What the mouse does now."""
+        active = self.viewer.layers.selection.active
+        if active is self.points and self.points.mode == "add":
+            return "object" if is_positive(self.points) else "other"
+        if active is self.shapes:
+            return _TOOLS.get(str(self.shapes.mode))
+        return None
+
+    def take(self, tool: Tool) -> None:
+        """Let the mouse make marks of a kind."""
+        if tool in ("object", "other"):
+            self.viewer.layers.selection.active = self.points
+            self.points.selected_data = set()
+            set_positive(self.points, tool == "object")
+            self.points.mode = "add"
+        else:
+            self.viewer.layers.selection.active = self.shapes
+            self.shapes.mode = _MODES[tool]
+
+    def render(self, rendering: Rendering) -> None:
+        """Show the image's channels as the model sees them."""
+        known = self.shown.layer.metadata.get(KEY, {})
+        for layer in self.viewer.layers:
+            same = layer is self.shown.layer or (known and layer.metadata.get(KEY, {}).get("path") == known.get("path"))
+            channel = layer.metadata.get(KEY, {}).get("channel", 0)
+            if isinstance(layer, Image) and same and not layer.rgb and channel in rendering.channels:
+                at = rendering.channels.index(channel)
+                layer.contrast_limits = (rendering.low[at], rendering.high[at])
+
+    def prompts(self) -> Prompts:
+        """What the marks say, as one object.
+
+        Raises
+        ------
+        PromptError
+            If they say nothing that a model can be asked.
+        """
+        return prompts_of(self.points, self.shapes, self.shown, single=True)
+
+    def show(self, prompt: Prompt) -> None:
+        """Put marks there that say this."""
+        show_prompts(self.points, self.shapes, prompt, self.shown)
+        self._trail.clear()
+
+    def clear(self) -> None:
+        """Remove all marks."""
+        clear(self.points, self.shapes)
+        self._trail.clear()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no marks."""
+        return not len(self.points.data) and not len(self.shapes.data)
+
+    def take_back_mark(self) -> bool:
+        """Remove the mark made last; whether there was one."""
+        while self._trail:
+            layer = self._trail.pop()
+            if len(layer.data):
+                layer.selected_data = {len(layer.data) - 1}
+                layer.remove_selected()
+                return True
+        return False
+
+    def show_preview(self, sketch: Sketch | None) -> None:
+        """Show what would be accepted; nothing for None."""
+        if sketch is not None:
+            place = placing(self.results.layer)
+            self._preview = show_mask(self.viewer, sketch, place, self._preview)
+            self._preview.visible = True
+        elif self._preview is not None:
+            self._preview.visible = False
+
+    def close(self) -> None:
+        """Take the session's layers away; the image stays."""
+        self._stop_watching()
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.shown.layer.events.data.disconnect(self._on_image_changed)
+        self.results.close()
+        for layer in (self.points, self.shapes, self._preview):
+            if layer is not None and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+
+    def _watch(self) -> None:
+        self._counts = {layer: len(layer.data) for layer in (self.points, self.shapes)}
+        self._stop_watching()
+        self._stop_watching = on_marks_changed(self.points, self.shapes, self._on_marked)
+
+    def _on_marked(self) -> None:
+        for layer in (self.points, self.shapes):
+            grown = len(layer.data) - self._counts.get(layer, 0)
+            self._trail += [layer] * max(grown, 0)
+            self._counts[layer] = len(layer.data)
+        self.marked.emit()
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self.shown.layer:
+            self.image_gone.emit(f"{event.value.name} was removed")
+        elif event.value in (self.points, self.shapes):
+            self.marks_gone.emit()
+
+    def renew_marks(self) -> None:
+        """Put an empty layer of marks where one was deleted."""
+        points, shapes = new_marks(self.shown, self.shown.layer.name)
+        for name, layer in (("points", points), ("shapes", shapes)):
+            if getattr(self, name) not in self.viewer.layers:
+                setattr(self, name, layer)
+                self.viewer.add_layer(layer)
+        self._watch()
+        self.marked.emit()
+
+    def _on_image_changed(self, event: Any = None) -> None:
+        self.image_gone.emit(f"{self.shown.layer.name} shows another image now")
