@@ -31,7 +31,7 @@ from napari.plugins.io import save_layers
 from conftest import ROOT
 from kinds import NORTH_UP, ROTATED, SOUTH_UP, noise, write_tif
 from perfect import Perfect
-from promptile._napari import layer_result, reader, writers
+from promptile._napari import layer_result, reader, results, writers
 from promptile._napari.layer_result import LayerResult
 from promptile._napari.layers import boxes_layer, points_layer
 from promptile._napari.lazy import LazyArray
@@ -244,6 +244,26 @@ def test_labels_that_are_painted_on_and_not_taken_yet_are_saved(run, tmp_path, v
         assert file.read(1)[0, :4].tolist() == [9, 9, 9, 0]
         np.testing.assert_array_equal(file.read(1)[1:], run.labels[1:])
     assert run.labels[0, 0] == 0
+
+
+def test_a_result_is_saved_whole_while_a_part_of_it_is_painted_on(run, tmp_path, viewer, said, monkeypatch):
+    monkeypatch.setattr(results, "PAINTABLE", 1000)
+    monkeypatch.setattr("promptile._napari.layers._WHOLE", {2: 20_000})
+    result = results.ResultLayer(viewer, run, Placement.among([], run.grid), later=lambda task, done: None)
+    part = result.edit(Window((40, 10), (120, 100)))
+    part.data[0, 0] = 9
+    assert not np.asarray(result.layer.data[0][40:160, 10:110]).any(), "the layer itself shows nothing there"
+    save_layers(str(tmp_path / "a.tif"), [result.layer])
+    expected = run.labels[...]
+    expected[40, 10] = 9
+    with rasterio.open(tmp_path / "a.tif") as file:
+        np.testing.assert_array_equal(file.read(1), expected)
+    assert not said
+    save_layers(str(tmp_path / "part.tif"), [part])
+    with rasterio.open(tmp_path / "part.tif") as file:
+        assert file.crs == "EPSG:32633"
+        np.testing.assert_array_equal(file.read(1), expected[40:160, 10:110])
+        np.testing.assert_allclose(file.xy(0, 0), ROTATED @ (10.5, 40.5), atol=1e-3)
 
 
 def test_features_are_attributes(tmp_path, viewer):

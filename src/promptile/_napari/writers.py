@@ -13,7 +13,7 @@ from typing import Any
 import napari
 import numpy as np
 import pandas as pd
-from napari.layers import Image, Layer, Points, Shapes
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.notifications import show_warning
 from numpy.typing import NDArray
 
@@ -110,8 +110,7 @@ def write_prompts(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]
 def _images_of(marks: Sequence[Layer]) -> Iterator[Shown]:
     """The images that marks may be for, the likeliest first."""
     known = [(layer, grid_from(layer.metadata[KEY]["grid"])) for layer in marks if KEY in layer.metadata]
-    shown = [layer for layer in reversed(shown_layers()) if isinstance(layer, Image)]
-    ours = [(layer, grid_from(layer.metadata[KEY]["grid"])) for layer in shown if KEY in layer.metadata]
+    ours = _ours()
     grids = [grid for _, grid in known]
     same = [(layer, grid) for layer, grid in ours if grid in grids]
     for layer, grid in [*same, *known, *((layer, grid) for layer, grid in ours if grid not in grids)]:
@@ -119,9 +118,22 @@ def _images_of(marks: Sequence[Layer]) -> Iterator[Shown]:
         yield Shown(layer, no_samples, (0,) * (layer.ndim - grid.ndim))
     if known or ours:
         return
-    for layer in shown:
+    for layer in reversed(shown_layers()):
+        if not isinstance(layer, Image):
+            continue
         show_warning(f"{layer.name} was not opened by Promptile: coordinates are its samples, without a CRS")
         yield Shown.of(napari.current_viewer(), layer)
+
+
+def _ours() -> list[tuple[Layer, Grid]]:
+    """Layers of the viewer that show the samples of a grid which our metadata gives: images first, from the top."""
+    found = []
+    for layer in reversed(shown_layers()):
+        if isinstance(layer, Image | Labels) and KEY in layer.metadata:
+            shape = (layer.data[0] if layer.multiscale else layer.data).shape
+            grid = _known_grid(layer.metadata[KEY], shape[: layer.ndim])
+            found += [(layer, grid)] if grid is not None else []
+    return sorted(found, key=lambda pair: not isinstance(pair[0], Image))
 
 
 def _known_grid(known: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
@@ -134,15 +146,13 @@ def _grid_under(shape: Sequence[int], meta: Mapping[str, Any]) -> Grid:
     """The grid of labels that napari made: that of the image they lie on, exactly or at least in its world."""
     name = meta.get("name", "The layer")
     world = to_world_matrix(_placed(len(shape), meta))
-    images = [layer for layer in reversed(shown_layers()) if isinstance(layer, Image) and KEY in layer.metadata]
-    found = [(image, grid) for image in images if (grid := _in_world_of(image, shape, world)) is not None]
-    for image, grid in found:
-        own = grid_from(image.metadata[KEY]["grid"])
+    found = [(layer, own, grid) for layer, own in _ours() if (grid := _in_world_of(layer, own, shape, world))]
+    for _, own, grid in found:
         if grid.shape == own.shape and _same(grid, own):
             return own
     if found:
-        image, grid = found[0]
-        show_warning(f"{name} has other samples than the images here: it keeps its own, where it lies on {image.name}")
+        layer, _, grid = found[0]
+        show_warning(f"{name} has other samples than the images here: it keeps its own, where it lies on {layer.name}")
         return grid
     show_warning(f"{name} lies on no image that Promptile opened: its coordinates are napari's, without a CRS")
     return Grid.of(shape, _reversed(world))
@@ -154,15 +164,14 @@ def _placed(ndim: int, meta: Mapping[str, Any]) -> Layer:
     return Layer.create(np.zeros((0, ndim)), place, "points")
 
 
-def _in_world_of(image: Image, shape: Sequence[int], world: NDArray[np.float64]) -> Grid | None:
-    """The grid of labels of this shape, in the world of an image; None if that has other axes.
+def _in_world_of(image: Layer, grid: Grid, shape: Sequence[int], world: NDArray[np.float64]) -> Grid | None:
+    """The grid of labels of this shape, in the world of an image on `grid`; None if that has other axes.
 
     It goes through the viewer: labels' index, viewer's world, image's index, and its grid knows the rest. So it holds
     for an image that was moved, and for one that is shown straightened.
     """
     if image.ndim != len(shape):
         return None
-    grid = grid_from(image.metadata[KEY]["grid"])
     leading = image.ndim - grid.ndim
     across = (np.linalg.inv(to_world_matrix(image)) @ world)[leading:, leading:]
     return Grid.of(tuple(shape)[leading:], grid.matrix @ across, grid.space)
