@@ -1,0 +1,59 @@
+"""SAM and its kin, in a network of our own: SAM, SAM-HQ, Light HQ-SAM, MobileSAM, EfficientSAM. Needs torch.
+
+Each function here loads one model, as the registry does: ``mobile_sam(2)``. In Python more can be said:
+``sam_hq_b(2, weights="sam_hq_vit_b.pth", device="cpu", hq_token_only=True)``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from promptile.errors import ModelError
+from promptile.models.protocols import Promptable
+from promptile.models.sam.variants import VARIANTS
+from promptile.models.weights import find
+
+
+def load(
+    name: str, ndim: int, *, weights: Path | str | None = None, device: str = "auto", hq_token_only: bool = False
+) -> Promptable:
+    """A model of the family.
+
+    Parameters
+    ----------
+    name : str
+        One of `VARIANTS`.
+    ndim : int
+        What the image has. The model takes 2 in any case, as its card says.
+    weights : path, optional
+        The weights file; without it, it is looked for by name.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    hq_token_only : bool
+        SAM-HQ: answer with the finer mask alone instead of the sum.
+
+    Raises
+    ------
+    ModelError
+        If torch, the weights or the device are not here, or the weights do not fit.
+    """
+    variant = VARIANTS[name]
+    try:
+        from promptile.models.sam.model import Sam
+    except ModuleNotFoundError as error:
+        raise ModelError(f"Model {name!r} needs {error.name}: pip install 'promptile[torch]'") from error
+    path = find(name, variant.files, variant.page, weights)
+    return Sam.load(variant, path, device, hq_token_only=hq_token_only)
+
+
+sam_b = partial(load, "sam-b")
+sam_l = partial(load, "sam-l")
+sam_h = partial(load, "sam-h")
+sam_hq_b = partial(load, "sam-hq-b")
+sam_hq_l = partial(load, "sam-hq-l")
+sam_hq_h = partial(load, "sam-hq-h")
+light_hq_sam = partial(load, "light-hq-sam")
+mobile_sam = partial(load, "mobile-sam")
+efficient_sam_ti = partial(load, "efficient-sam-ti")
+efficient_sam_s = partial(load, "efficient-sam-s")

@@ -1,0 +1,193 @@
+"""`Sam`: a network of the family as a model that Promptile can ask."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from promptile.errors import ModelError
+from promptile.models.devices import device_of
+from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
+from promptile.models.sam.frame import Frame, as_tensor
+from promptile.models.sam.loading import load_network
+from promptile.models.sam.nets.network import Features, Network, Questions
+from promptile.models.sam.variants import Variant
+from promptile.models.weights import digest
+
+_VERSION = "sam-1"
+"""Of this code: it changes when answers do."""
+_MEAN = (0.485, 0.456, 0.406)
+_DEVIATION = (0.229, 0.224, 0.225)
+_TOGETHER = {"cuda": 4}
+"""Windows looked at together; elsewhere one at a time, which is as fast and takes less memory."""
+_NOWHERE = np.float32(-8)
+"""Logit where nothing was asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What is kept of one window."""
+
+    frame: Frame
+    features: Features
+
+    @property
+    def nbytes(self) -> int:
+        held = (self.features.image, self.features.fine)
+        return sum(tensor.nbytes for tensor in held if tensor is not None)
+
+
+class Sam:
+    """Segments images from points, boxes and masks: one mask, or three for a single point.
+
+    Parameters
+    ----------
+    variant : Variant
+    network : Network
+        On `device`, ready to answer.
+    device : torch.device
+    digest : str
+        Of the weights.
+    """
+
+    def __init__(self, variant: Variant, network: Network, device: torch.device, digest: str) -> None:
+        self.card = ModelCard(
+            name=variant.name,
+            family=variant.family,
+            abilities=variant.abilities,
+            ndim=2,
+            channels=3,
+            max_points=variant.max_points,
+            window=(variant.side, variant.side),
+            licence=variant.licence,
+            device=device.type,
+            digest=digest,
+        )
+        self._variant = variant
+        self._network = network
+        self._device = device
+        self._mean, self._deviation = (torch.tensor(v, device=device)[:, None, None] for v in (_MEAN, _DEVIATION))
+        self._again: Callable[[], Sam] | None = None
+
+    @classmethod
+    def load(cls, variant: Variant, path: Path, device: str = "auto", *, hq_token_only: bool = False) -> Sam:
+        """The model with the weights of a file.
+
+        Raises
+        ------
+        ModelError
+            If the device is not there or the file does not hold this model.
+        """
+        place = device_of(device)
+        network = load_network(variant, path, hq_token_only=hq_token_only).to(place)
+        sam = cls(variant, network, place, " ".join([_VERSION, digest(path), *["hq_token_only"] * hq_token_only]))
+        sam._again = partial(cls.load, variant, path, device, hq_token_only=hq_token_only)
+        return sam
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Workers load the weights themselves."""
+        if self._again is None:
+            raise ModelError(f"Model {self.card.name!r} was not loaded from a file and cannot be sent to a worker")
+        return self._again, ()
+
+    @torch.inference_mode()
+    def embed(self, views: Sequence[View]) -> list[Embedding]:
+        frames = [Frame(_flat(view.shape), self._variant.side, self._variant.style == "efficient") for view in views]
+        images = [self._image(view, frame) for view, frame in zip(views, frames, strict=True)]
+        together = _TOGETHER.get(self._device.type, 1)
+        features: list[Features] = []
+        for i in range(0, len(images), together):
+            features += _apart(self._network.embed(torch.stack(images[i : i + together])))
+        sights = [Sight(frame, one) for frame, one in zip(frames, features, strict=True)]
+        return [Embedding(sight, self.card.digest, sight.nbytes) for sight in sights]
+
+    def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
+        return self.predict_batch(embedding, [prompt])[0]
+
+    @torch.inference_mode()
+    def predict_batch(self, embedding: Embedding, prompts: Sequence[WindowPrompt]) -> list[Masks]:
+        sight: Sight = embedding.content
+        alike: dict[_Form, list[int]] = defaultdict(list)
+        for i, prompt in enumerate(prompts):
+            alike[_Form.of(prompt, masks="mask" in self.card.abilities)].append(i)
+        answers: dict[int, Masks] = {}
+        for form, members in alike.items():
+            asked = [prompts[i] for i in members]
+            answers |= zip(members, self._answers(sight, form, asked), strict=True)
+        return [answers[i] for i in range(len(prompts))]
+
+    def _image(self, view: View, frame: Frame) -> Tensor:
+        """``(3, side, side)``: a view as the network sees it; grey is shown in all three channels."""
+        if len(view.samples) not in (1, 3):
+            raise ModelError(f"Model {self.card.name!r} takes 1 or 3 channels, not {len(view.samples)}: use --channels")
+        colours = as_tensor(np.asarray(view.samples, np.float32), self._device).clamp(0, 1).expand(3, -1, -1)
+        return frame.image((colours - self._mean) / self._deviation)
+
+    def _answers(self, sight: Sight, form: _Form, prompts: Sequence[WindowPrompt]) -> list[Masks]:
+        """The answers to prompts of one form."""
+        if form.empty:
+            blank = Masks(np.full((1, *sight.frame.shape), _NOWHERE), np.zeros(1))
+            return [blank] * len(prompts)
+        questions = self._questions(sight.frame, form, prompts)
+        logits, iou = self._network.decode(sight.features, questions, ambiguous=form.ambiguous)
+        scores, order = iou.sort(dim=1, descending=True, stable=True)
+        logits = sight.frame.back(torch.take_along_dim(logits, order[..., None, None], dim=1))
+        pairs = zip(logits.cpu().numpy(), scores.clamp(0, 1).double().cpu().numpy(), strict=True)
+        return [Masks(masks, quality) for masks, quality in pairs]
+
+    def _questions(self, frame: Frame, form: _Form, prompts: Sequence[WindowPrompt]) -> Questions:
+        points = np.stack([frame.places(prompt.points.reshape(-1, 2)) for prompt in prompts])
+        labels = np.stack([prompt.labels for prompt in prompts]).astype(np.int64)
+        boxes = [frame.corners(prompt.box) for prompt in prompts if form.box and prompt.box is not None]
+        masks = [
+            frame.mask(as_tensor(prompt.mask, self._device))
+            for prompt in prompts
+            if form.mask and prompt.mask is not None
+        ]
+        return Questions(
+            as_tensor(points, self._device),
+            torch.from_numpy(labels).to(self._device),
+            as_tensor(np.stack(boxes), self._device) if boxes else None,
+            torch.stack(masks) if masks else None,
+        )
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a prompt consists of; prompts of one form are answered together."""
+
+    points: int
+    box: bool
+    mask: bool
+
+    @classmethod
+    def of(cls, prompt: WindowPrompt, *, masks: bool) -> _Form:
+        return cls(len(prompt.points), prompt.box is not None, masks and prompt.mask is not None)
+
+    @property
+    def ambiguous(self) -> bool:
+        """A point may mean a part, the whole or something between."""
+        return self.points == 1 and not self.box and not self.mask
+
+    @property
+    def empty(self) -> bool:
+        return not (self.points or self.box or self.mask)
+
+
+def _flat(shape: Sequence[int]) -> tuple[int, int]:
+    rows, columns = shape
+    return rows, columns
+
+
+def _apart(features: Features) -> list[Features]:
+    """One by one; each owns its memory, so that forgetting one frees it."""
+    fine = [None] * len(features.image) if features.fine is None else [f[None].clone() for f in features.fine]
+    return [Features(image[None].clone(), one) for image, one in zip(features.image, fine, strict=True)]

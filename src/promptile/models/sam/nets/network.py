@@ -1,0 +1,110 @@
+"""A whole network: look at images once, answer prompts about them often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from promptile.models.sam.nets.decoder import HighQualityDecoder, MaskDecoder
+from promptile.models.sam.nets.prompts import NOTHING, PromptEncoder
+from promptile.models.sam.nets.tiny import TinyVit
+from promptile.models.sam.nets.vit import PIXELS, Vit
+from promptile.models.sam.variants import Variant
+
+_SLOTS = 6
+"""Points that EfficientSAM always takes: missing ones are given as none at (-1, -1), further ones left out."""
+_BOX = (2, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What a network keeps of images."""
+
+    image: Tensor
+    """``(n, 256, side / 16, side / 16)``"""
+    fine: Tensor | None = None
+    """``(n, 32, side / 4, side / 4)``: for the decoder of SAM-HQ."""
+
+
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """Prompts of one form about one image, in the pixels of the model's input."""
+
+    points: Tensor
+    """``(p, n, 2)``: x and y; an integer is a pixel's centre."""
+    labels: Tensor
+    """``(p, n)`` of int: 1 on the object, 0 not on it."""
+    boxes: Tensor | None = None
+    """``(p, 2, 2)``: the low and the high corner, as x and y."""
+    masks: Tensor | None = None
+    """``(p, 1, side / 4, side / 4)``: logits."""
+
+
+class Network(nn.Module):
+    """Any model of the family.
+
+    Parameters
+    ----------
+    variant : Variant
+    hq_token_only : bool
+        SAM-HQ: answer with the finer mask alone.
+    """
+
+    def __init__(self, variant: Variant, *, hq_token_only: bool = False) -> None:
+        super().__init__()
+        encoder, tokens = variant.encoder, variant.side // PIXELS
+        efficient = variant.style == "efficient"
+        self.efficient = efficient
+        self.image_encoder: nn.Module = (
+            TinyVit()
+            if encoder.kind == "tiny"
+            else Vit(variant.side, encoder.width, encoder.depth, encoder.heads, encoder.spread)
+        )
+        self.prompt_encoder = PromptEncoder(variant.side, tokens, masks=not efficient)
+        self.mask_decoder = (
+            HighQualityDecoder(encoder.early, alone=hq_token_only)
+            if variant.quality
+            else MaskDecoder(efficient=efficient)
+        )
+
+    def embed(self, images: Tensor) -> Features:
+        """Look at normalised images ``(n, 3, side, side)``."""
+        image, early = self.image_encoder(images)
+        fine = self.mask_decoder.fuse(image, early) if isinstance(self.mask_decoder, HighQualityDecoder) else None
+        return Features(image, fine)
+
+    def decode(self, features: Features, questions: Questions, *, ambiguous: bool) -> tuple[Tensor, Tensor]:
+        """Answer prompts about one image (n is 1).
+
+        Returns
+        -------
+        logits : Tensor of shape (p, m, side / 4, side / 4)
+            m is 3 if `ambiguous`, else 1.
+        iou : Tensor of shape (p, m)
+            The model's own guesses; not bounded.
+        """
+        points, labels = self._listed(questions)
+        tokens = self.prompt_encoder.sparse(points, labels, nowhere=not self.efficient)
+        image = features.image + self.prompt_encoder.dense(questions.masks)
+        logits, iou = self.mask_decoder(image, self.prompt_encoder.places(), tokens, features.fine, ambiguous=ambiguous)
+        return logits, iou
+
+    def _listed(self, questions: Questions) -> tuple[Tensor, Tensor]:
+        """All points ``(p, n, 2)`` and labels ``(p, n)`` that the decoder is told, corners of boxes included."""
+        points, labels = questions.points, questions.labels
+        corners = labels.new_tensor(_BOX).expand(len(labels), 2)
+        if self.efficient:
+            if questions.boxes is not None:
+                points, labels = torch.cat([questions.boxes, points], dim=1), torch.cat([corners, labels], dim=1)
+            missing = max(_SLOTS - points.shape[1], 0)
+            points = functional.pad(points, (0, 0, 0, missing), value=-1.0)
+            labels = functional.pad(labels, (0, missing), value=NOTHING)
+            return points[:, :_SLOTS], labels[:, :_SLOTS]
+        if questions.boxes is not None:
+            return torch.cat([points, questions.boxes], dim=1), torch.cat([labels, corners], dim=1)
+        if points.shape[1]:
+            return functional.pad(points, (0, 0, 0, 1)), functional.pad(labels, (0, 1), value=NOTHING)
+        return points, labels

@@ -1,0 +1,131 @@
+"""The models of this family: how they are built, what their weights files are called, and what they can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from promptile.models.protocols import Ability
+
+_SEGMENT_ANYTHING = "https://dl.fbaipublicfiles.com/segment_anything"
+_HQ = "https://huggingface.co/lkeab/hq-sam/resolve/main"
+_MOBILE = "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights"
+_EFFICIENT = "https://github.com/yformer/EfficientSAM/raw/main/weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """The part that looks at the image, the only one that differs much in size."""
+
+    kind: Literal["vit", "tiny"]
+    width: int = 0
+    """Channels between the blocks of a `vit`."""
+    depth: int = 0
+    heads: int = 0
+    spread: tuple[int, ...] = ()
+    """Blocks that attend to the whole image; the others to windows of 14 x 14 tokens. Empty: all of them."""
+    early: int = 0
+    """Channels of the early feature that the high-quality decoder takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One model of the family.
+
+    Parameters
+    ----------
+    name : str
+        What the user types.
+    family : str
+    file : str
+        The weights file's name where its authors publish it.
+    page : str
+        Where that is.
+    encoder : Encoder
+    quality : bool
+        Whether it has the decoder of SAM-HQ.
+    style : str
+        `sam`, or `efficient` for what EfficientSAM does differently: it stretches images instead of padding them, takes
+        no masks and at most six points, corners of a box included, and its decoder has other activations.
+    side : int
+        Side of the input in pixels; all published weights have 1024.
+    """
+
+    name: str
+    family: str
+    file: str
+    page: str
+    encoder: Encoder
+    quality: bool = False
+    style: Literal["sam", "efficient"] = "sam"
+    side: int = 1024
+    licence: str = "Apache-2.0"
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        return frozenset({"points", "box"}) if self.style == "efficient" else frozenset({"points", "box", "mask"})
+
+    @property
+    def max_points(self) -> int | None:
+        """How many points it takes, corners of a box included."""
+        return 6 if self.style == "efficient" else None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names that its weights may have in a folder of weights."""
+        zipped = (f"{self.file}.zip",) if self.style == "efficient" else ()
+        return (self.file, f"{self.name}.safetensors", *zipped)
+
+
+_BASE = Encoder(kind="vit", width=768, depth=12, heads=12, spread=(2, 5, 8, 11), early=768)
+_LARGE = Encoder(kind="vit", width=1024, depth=24, heads=16, spread=(5, 11, 17, 23), early=1024)
+_HUGE = Encoder(kind="vit", width=1280, depth=32, heads=16, spread=(7, 15, 23, 31), early=1280)
+_TINY = Encoder(kind="tiny", early=160)
+
+
+def _sam(size: str, file: str, encoder: Encoder) -> Variant:
+    return Variant(name=f"sam-{size}", family="SAM", file=file, page=f"{_SEGMENT_ANYTHING}/{file}", encoder=encoder)
+
+
+def _hq(name: str, file: str, encoder: Encoder) -> Variant:
+    return Variant(name=name, family="SAM-HQ", file=file, page=f"{_HQ}/{file}", encoder=encoder, quality=True)
+
+
+def _efficient(size: str, file: str, page: str, encoder: Encoder) -> Variant:
+    return Variant(
+        name=f"efficient-sam-{size}", family="EfficientSAM", file=file, page=page, encoder=encoder, style="efficient"
+    )
+
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        _sam("b", "sam_vit_b_01ec64.pth", _BASE),
+        _sam("l", "sam_vit_l_0b3195.pth", _LARGE),
+        _sam("h", "sam_vit_h_4b8939.pth", _HUGE),
+        _hq("sam-hq-b", "sam_hq_vit_b.pth", _BASE),
+        _hq("sam-hq-l", "sam_hq_vit_l.pth", _LARGE),
+        _hq("sam-hq-h", "sam_hq_vit_h.pth", _HUGE),
+        _hq("light-hq-sam", "sam_hq_vit_tiny.pth", _TINY),
+        Variant(
+            name="mobile-sam",
+            family="MobileSAM",
+            file="mobile_sam.pt",
+            page=f"{_MOBILE}/mobile_sam.pt",
+            encoder=_TINY,
+        ),
+        _efficient(
+            "ti",
+            "efficient_sam_vitt.pt",
+            f"{_EFFICIENT}/efficient_sam_vitt.pt",
+            Encoder(kind="vit", width=192, depth=12, heads=3),
+        ),
+        _efficient(
+            "s",
+            "efficient_sam_vits.pt",
+            f"{_EFFICIENT}/efficient_sam_vits.pt.zip",
+            Encoder(kind="vit", width=384, depth=12, heads=6),
+        ),
+    )
+}
+"""By name."""

@@ -1,0 +1,83 @@
+"""Where the weights of models lie, and what is wrong with a file that holds none. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import platformdirs
+
+from promptile.errors import ModelError
+
+FOLDERS = "PROMPTILE_WEIGHTS"
+"""Environment variable: folders that are looked into first, separated as in PATH."""
+
+_POINTER = b"version https://git-lfs"
+
+
+def folders() -> list[Path]:
+    """Where weights are looked for by name, in this order; the last is Promptile's own."""
+    named = [Path(part).expanduser() for part in os.environ.get(FOLDERS, "").split(os.pathsep) if part]
+    return [*named, Path(platformdirs.user_cache_dir("promptile", appauthor=False)) / "weights"]
+
+
+def find(model: str, names: Sequence[str], page: str, given: Path | str | None = None) -> Path:
+    """The weights file of a model.
+
+    Parameters
+    ----------
+    model : str
+        What the user calls the model.
+    names : sequence of str
+        Names that the file may have; the first is what its authors call it.
+    page : str
+        Where its authors publish it.
+    given : path, optional
+        The file itself; nothing is looked for then.
+
+    Raises
+    ------
+    ModelError
+        If it is nowhere.
+    """
+    if given is not None:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise ModelError(f"There are no weights at {path}: give the path of a file, like {names[0]} from {page}")
+        return path
+    places = folders()
+    for folder in places:
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+    raise ModelError(
+        f"Model {model!r} needs its weights {names[0]}, and they are not in {' or '.join(map(str, places))}: download "
+        f"them from {page} into {places[-1]}, or set {FOLDERS} to the folder that holds them"
+    )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def complaint(path: Path) -> str:
+    """What is wrong with a file that should hold weights and cannot be read; for the end of a sentence."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not size:
+        return "it is empty"
+    if start.startswith(_POINTER):
+        return "it is a pointer of Git LFS that stands for the file: run git lfs pull"
+    if start.lstrip()[:1] == b"<":
+        return "it is a web page: download the file itself"
+    if path.suffix == ".safetensors":
+        return f"its header does not fit its {size:,} bytes: download it again"
+    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return f"its end is missing after {size:,} bytes: download it again"
+    return "it holds no tensors, or more than tensors, which is not loaded for safety: get it from its authors"
