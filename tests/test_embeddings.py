@@ -63,6 +63,7 @@ class Slow(Perfect):
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(caches.FOLDER, str(tmp_path / "cache"))
     monkeypatch.delenv(caches.LIMIT, raising=False)
+    caches.configure()
     return tmp_path / "cache" / "embeddings"
 
 
@@ -466,6 +467,19 @@ class TestAhead:
             embed(Job.prepare(scene(), "basin"))
         with pytest.raises(UsageError, match="its card needs a digest"):
             embed(Job.prepare(scene(), Slow(digest="")))
+
+    def test_several_windows_are_embedded_at_once_where_that_is_faster(self) -> None:
+        model = Slow()
+        model.card = replace(model.card, device="cuda")
+        batches = []
+        make = model.embed
+        model.embed = lambda views: batches.append(len(views)) or make(views)
+        made = embed(Job.prepare(scene((200, 150)), model, tiling=Tiling(64)))
+        assert batches == [4] * 6
+        assert made.made == 24
+        model.embed = lambda views: make(views)[1:]
+        with pytest.raises(ModelError, match="gave 3 embeddings of 4 windows"):
+            embed(Job.prepare(scene((200, 151)), model, tiling=Tiling(64)))
 
     def test_what_has_no_room_is_not_begun(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(caches.LIMIT, "20000")

@@ -84,7 +84,13 @@ def embed(job: Job, level: int | None = None, progress: Progress = silent) -> Ah
     together = 1 if model.card.device == "cpu" else _TOGETHER
     for batch in _batches(_views(job, missing, ahead), together):
         progress("embedding", ahead.done, ahead.total)
-        for (place, view), embedding in zip(batch, model.embed([view for _, view in batch]), strict=True):
+        embeddings = model.embed([view for _, view in batch])
+        if len(embeddings) != len(batch):
+            raise ModelError(
+                f"Model {model.card.name!r} gave {len(embeddings)} embeddings of {len(batch)} windows: its embed must "
+                "return one for each"
+            )
+        for (place, view), embedding in zip(batch, embeddings, strict=True):
             nbytes = kept.write(*place, model.pack(embedding), view.valid)
             if not ahead.made:
                 _check_room(nbytes, len(missing), len(places))
