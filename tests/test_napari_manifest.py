@@ -52,6 +52,18 @@ def test_patterns_are_those_that_the_reader_takes(manifest):
     assert [pattern.removeprefix("*") for pattern in reader.filename_patterns] == list(SUFFIXES)
 
 
+def test_what_needs_a_path_cannot_be_chosen_in_the_command_palette(manifest):
+    pytest.importorskip("napari")
+    from napari.plugins._npe2 import _npe2_manifest_to_actions
+
+    contributions = manifest.contributions
+    need_a_path = {c.command for c in [*contributions.readers, *contributions.writers]}
+    actions, _ = _npe2_manifest_to_actions(manifest)
+    assert {
+        action.id for action in actions if action.enablement is not None and not action.enablement.eval({})
+    } == need_a_path
+
+
 def test_layers_are_saved_in_all_formats_that_the_library_writes(manifest):
     pytest.importorskip("napari")
     from promptile.prompts import writing
