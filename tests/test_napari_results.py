@@ -328,6 +328,7 @@ def test_large_volumes_are_coarse_in_3d_and_fine_again_in_slices():
     whole = Window.of(np.asarray(result.layer.data).shape)
     np.testing.assert_array_equal(seen(result.layer), coarse_labels(run, factors, whole))
     np.testing.assert_allclose(result.layer.data_to_world((0, 0, 0)), (np.array(factors) - 1) / 2)
+    np.testing.assert_allclose(Image(np.zeros((2, 2, 2)), **result.place).data_to_world((1, 2, 3)), (1, 2, 3))
     run.stored[4:9, 3:12, 1:9] = 9
     result.refresh(Window((4, 3, 1), (5, 9, 8)))
     jobs.finish()
@@ -381,7 +382,7 @@ def test_a_deleted_layer_is_gone_and_nothing_painted_is_lost(shape):
     assert gone == [1]
 
 
-def test_colours_and_features():
+def test_objects_have_their_features_and_colours():
     run = FakeRun(noise((30, 40)))
     _viewer, result, _ = show(run)
     objects = pd.DataFrame({"id": [1, 2, 3], "category": ["field", "water", ""], "bbox": [None] * 3})
@@ -391,12 +392,32 @@ def test_colours_and_features():
     assert result.layer.colormap is cyclic
     result.describe(objects, {2: "#ff0000"})
     np.testing.assert_allclose(result.layer.get_color(2), (1, 0, 0, 1))
-    np.testing.assert_allclose(result.layer.get_color(3), cyclic.map(3))
+    for other in (1, 3, 51, 400):
+        np.testing.assert_allclose(result.layer.get_color(other), cyclic.map(other))
     named = result.layer.colormap
     result.describe(objects, {2: "#ff0000"})
     assert result.layer.colormap is named
-    result.describe(objects, {})
-    assert result.layer.colormap is cyclic
+    many = pd.DataFrame({"id": np.arange(1, 5000)})
+    result.describe(many, {2: "#ff0000"})
+    np.testing.assert_allclose(result.layer.get_color(2), (1, 0, 0, 1))
+    np.testing.assert_allclose(result.layer.get_color(len(named.colors) + 1), cyclic.map(len(named.colors) + 1))
+    result.describe(many, {4999: "#0000ff"})
+    np.testing.assert_allclose(result.layer.get_color(4999), (0, 0, 1, 1))
+    np.testing.assert_allclose(result.layer.get_color(2), cyclic.map(2))
+    result.describe(objects.iloc[:0], {})
+    np.testing.assert_allclose(result.layer.get_color(2), cyclic.map(2))
+
+
+def test_a_part_that_is_painted_has_the_same_colours():
+    run = FakeRun(noise((100, 120)))
+    _viewer, result, _ = show(run)
+    objects = pd.DataFrame({"id": [1, 2, 3]})
+    result.describe(objects, {2: "#ff0000"})
+    edited = result.edit(Window((0, 0), (10, 10)))
+    np.testing.assert_allclose(edited.get_color(2), (1, 0, 0, 1))
+    result.describe(objects, {1: "#00ff00"})
+    np.testing.assert_allclose(edited.get_color(1), (0, 1, 0, 1))
+    np.testing.assert_allclose(edited.get_color(2), result.layer.get_color(2))
 
 
 def disc(shape, radius=6):
@@ -507,6 +528,17 @@ def test_the_screen_shows_what_a_full_refresh_would(window, ndisplay):
         result.layer.refresh()
         np.testing.assert_array_equal(part, picture(window))
         assert (part != before).any()
+
+
+@pytest.mark.window
+def test_objects_are_drawn_in_their_colours(window):
+    run = FakeRun(np.full((30, 40), 300))
+    result = show_in(window, run)
+    result.layer.opacity = 1
+    for colour, rgb in (("#ff0000", (255, 0, 0)), ("#0000ff", (0, 0, 255))):
+        result.describe(pd.DataFrame({"id": [1, 300]}), {1: "#ffffff", 300: colour})
+        pixels = picture(window)[..., :3].reshape(-1, 3)
+        assert (pixels == rgb).all(axis=1).mean() > 0.1
 
 
 @pytest.mark.window

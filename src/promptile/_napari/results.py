@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from napari.components import ViewerModel
 from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap
+from napari.utils.colormaps.standardize_color import transform_color
 from psygnal import Signal
 
 from promptile._napari.coarse import Later, Level, Pyramid, in_background
@@ -29,7 +30,7 @@ from promptile.sources.levels import ladder
 EDITED = 4096**2
 """Samples of the largest part of a large raster that can be painted at a time."""
 
-_UNKNOWN = "white"  # an id that has no colour yet, such as one that is just being painted
+_MOST_COLOURS = 2**16 - 1  # that napari's cycle may have; objects with larger ids have no colour of their own
 
 
 class _Labels(Paintable):
@@ -100,6 +101,12 @@ class ResultLayer:
         self._connect()
         self._go_on()
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """The attributes that place a layer of the run's grid where the user has this one now."""
+        place = placing(self.layer)
+        return moved(place, (0, 0, 0), self._steps(coarse=False)) if self._coarse else place
+
     def taken(self) -> list[Stroke]:
         """What was painted since the last time; call `refresh` for its windows once that is written."""
         return self.labels.taken()
@@ -121,12 +128,18 @@ class ResultLayer:
     def describe(self, objects: pd.DataFrame, colours: Mapping[int, str]) -> None:
         """Show a run's `objects` where the mouse is, and those that have a colour in it, the others in napari's."""
         features = objects.rename(columns={"id": "index"}).drop(columns="bbox", errors="ignore")
-        named = {int(i): colours.get(int(i), "") for i in features["index"]} if colours else {}
+        last = int(features["index"].max()) if len(features) else 0
+        used = self.layer.colormap
+        if dict(colours) != self._colours:
+            used = _named(self._cyclic, colours, last) if colours else self._cyclic
+        elif colours and last >= len(used.colors) and last < _MOST_COLOURS:
+            used = _named(self._cyclic, colours, last)
+        self._colours = dict(colours)
+        new = used is not self.layer.colormap
         for layer in self._layers():
             layer.features = features
-            if named != self._colours:
-                layer.colormap = self._colormap(named)
-        self._colours = named
+            if new:
+                layer.colormap = used.model_copy()
 
     def edit(self, window: Window) -> Labels:
         """A layer over a part of a large raster that can be painted on, in place of the one before.
@@ -147,7 +160,7 @@ class ResultLayer:
             features=like.features,
             colormap=like.colormap.model_copy(),
             opacity=like.opacity,
-            **moved(placing(like), inside.start, 1),
+            **moved(self.place, inside.start, 1),
         )
         self._edited.selected_label = like.selected_label
         self._hide(inside)
@@ -194,17 +207,19 @@ class ResultLayer:
         if coarse == self._coarse:
             return
         self._coarse = coarse
-        (level,) = self._pyramid.levels
-        steps = [f if coarse else 1 / f for f in level.factors]
-        place = moved(placing(self.layer), (0, 0, 0), steps)
+        place = moved(placing(self.layer), (0, 0, 0), self._steps(coarse=coarse))
         visible, self.layer.visible = self.layer.visible, False  # nothing is read before all is in place
         if not coarse:  # never smaller than it is: the sliders would be moved
             self.layer.data = self.labels
         self.layer.scale, self.layer.translate = place["scale"], place["translate"]
         if coarse:
-            self.layer.data = level.array
+            self.layer.data = self._pyramid.levels[0].array
         self.layer.editable = not coarse
         self.layer.visible = visible
+
+    def _steps(self, *, coarse: bool) -> list[float]:
+        """How many samples that the layer has now one will cover when it is coarse, or is not."""
+        return [f if coarse else 1 / f for f in self._pyramid.levels[0].factors]
 
     def _go_on(self, event: Any = None) -> None:
         if self._coarse or not self.paintable:
@@ -236,13 +251,19 @@ class ResultLayer:
     def _layers(self) -> list[Labels]:
         return [self.layer] if self._edited is None else [self.layer, self._edited]
 
-    def _colormap(self, colours: Mapping[int, str]) -> Any:
-        if not colours:
-            return self._cyclic
-        others = self._cyclic.map(np.array(list(colours), np.uint32))
-        named: dict[int | None, Any] = {None: _UNKNOWN, 0: "transparent"}
-        named |= {i: colour or other for (i, colour), other in zip(colours.items(), others, strict=True)}
-        return DirectLabelColormap(color_dict=named)
+
+def _named(cyclic: CyclicLabelColormap, colours: Mapping[int, str], last: int) -> CyclicLabelColormap:
+    """Colours as napari gives them, but for the objects that have one of their own; `last` is the largest id.
+
+    A cycle with a place for every id: napari's map from each id to a colour takes a second for 4096 × 4096 labels.
+    """
+    period = len(cyclic.colors) - 1
+    repeats = min(max(last // period + 2, 20), _MOST_COLOURS // period)
+    colours_of = np.vstack([cyclic.colors[:1], np.tile(cyclic.colors[1:], (repeats, 1))])
+    for i, colour in colours.items():
+        if i < len(colours_of):
+            colours_of[i] = transform_color(colour)[0]
+    return CyclicLabelColormap(colors=colours_of, background_value=0)
 
 
 def _is_all(part: Any) -> bool:
