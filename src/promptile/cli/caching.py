@@ -75,10 +75,8 @@ def _show(cache: DiskCache, as_json: bool) -> None:
     for shelf in found:
         level = "?" if shelf.level is None else shelf.level
         used = time.strftime("%Y-%m-%d", time.localtime(shelf.used))
-        print(
-            f"  {_size(shelf.nbytes):>8}  {shelf.image}, {shelf.model}, level {level}: "
-            f"{shelf.windows} windows, used {used}"
-        )
+        windows = f"{shelf.windows} window{'s' * (shelf.windows > 1)}"
+        print(f"  {_size(shelf.nbytes):>8}  {shelf.image}, {shelf.model}, level {level}: {windows}, used {used}")
 
 
 def _size(nbytes: int) -> str:
