@@ -128,13 +128,15 @@ class Run(ABC):
     def _acquire(self) -> None:
         if self._lock is None:
             return  # storage without locks: whoever shares it sees to it
-        Path(self._lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         try:
+            Path(self._lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise RunError(
                 f"{self.path} is in use by another process: wait for it, or choose another with --run"
             ) from None
+        except PermissionError as error:
+            raise RunError(f"{self.path} cannot be written ({error.strerror}): choose another with --run") from error
 
     def _create(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]) -> None:
         self._clear()

@@ -1,6 +1,6 @@
 """Interactive work on one image: ask, look, keep, correct, take back. No window is needed."""
 
-from promptile.session.places import place_of
+from promptile.session.places import place_of, put_away
 from promptile.session.replaying import Replay, replay
 from promptile.session.requests import Asked, Request, asked_before
 from promptile.session.reviewing import Review
@@ -23,6 +23,7 @@ __all__ = [
     "Worker",
     "asked_before",
     "place_of",
+    "put_away",
     "replay",
     "thumbnails",
 ]

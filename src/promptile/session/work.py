@@ -274,7 +274,8 @@ class Session:
         brush = Brushwork(self.run.grid.shape, self.ledger.boxes(), self.run.mask)
         for stroke in strokes:
             brush.apply(stroke)
-        after = {i: self._painted(i, brush, category) for i in sorted(brush.masks)}
+        changed = [i for i, mask in sorted(brush.masks.items()) if mask.count or i in self.states]
+        after = {i: self._painted(i, brush, category) for i in changed}
         return self.ledger.do("paint", after) if after else None
 
     def _painted(self, i: int, brush: Brushwork, category: str) -> State | None:
