@@ -23,7 +23,7 @@ from promptile.engine.progress import one_line
 from promptile.errors import PromptileError
 from promptile.grid import Window
 from promptile.prompts.types import Prompt
-from promptile.session import Asked, Session, Ticket, Worker, asked_before, place_of
+from promptile.session import Asked, Session, Ticket, Worker, asked_before, place_of, put_away
 from promptile.session.ledger import repainted
 
 T = TypeVar("T")
@@ -205,7 +205,7 @@ class Desk:
         self.changed.emit()
 
     def _put_away(self, session: Session) -> None:
-        self.worker.order(session.close, lambda _: None, self.failed)
+        self.worker.order(lambda: put_away(session), lambda _: None, self.failed)
 
     def _on_marks_gone(self) -> None:
         scene = self.scene

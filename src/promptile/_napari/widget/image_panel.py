@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QLabel, QLineEdit
 from promptile import models
 from promptile._napari.widget.asking import SEEN
 from promptile._napari.widget.desk import Desk
-from promptile._napari.widget.parts import Panel, choice, form, offer
+from promptile._napari.widget.parts import Panel, button, choice, form, offer
 from promptile.rendering import PRESETS
 
 _ABILITIES = {"points": "points", "box": "boxes", "mask": "areas", "propose": "everything", "text": "text"}
@@ -38,7 +38,9 @@ class ImagePanel(Panel):
             ("Channels", self.channels),
             ("Level", self.level),
         ]
+        self.anew = button("Start anew", "Remove all objects from before; Undo brings them back", self._start_anew)
         self.inside.addWidget(form(rows))
+        self.inside.addWidget(self.anew)
         offer(self.model, [(name, name) for name in models.names()], desk.settings.model)
         desk.opened.connect(self._on_opened)
         desk.changed.connect(self._on_changed)
@@ -62,6 +64,12 @@ class ImagePanel(Panel):
             visible = [layer for layer in layers if layer.visible] or layers
             offer(self.image, [(layer.name, layer) for layer in layers], visible[-1])
             self._desk.open(visible[-1], self.model.currentData() or "")
+
+    def _start_anew(self) -> None:
+        snapshot = self._desk.snapshot
+        self.anew.hide()
+        if snapshot is not None:
+            self._desk.objects.delete(snapshot.states)
 
     def _rename(self, event: object = None) -> None:
         for i in range(self.image.count()):
@@ -97,6 +105,7 @@ class ImagePanel(Panel):
             widget.setEnabled(self._desk.snapshot is not None)
         self.list_images()
         snapshot = self._desk.snapshot
+        self.anew.setVisible(snapshot is not None and bool(snapshot.states))
         if snapshot is None:
             return
         names = ["auto", *(PRESETS if snapshot.modality in ("", "CT") and snapshot.grid.ndim == 3 else ())]

@@ -21,6 +21,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+_DOWN = """
+QToolButton { padding: 4px 6px; border: 1px solid transparent; border-radius: 4px; }
+QToolButton:checked { background: #2b6e4f; border-color: #2ecc71; }
+QToolButton:disabled { color: gray; }
+"""
+"""How a button looks that is down: themes hardly show it."""
+
 
 class Panel(QWidget):
     """A section of the widget under a title that folds it."""
@@ -98,6 +105,7 @@ def toggle(text: str, help_text: str, pressed: Callable[[], None]) -> QToolButto
     widget.setToolTip(help_text)
     widget.setCheckable(True)
     widget.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+    widget.setStyleSheet(_DOWN)
     widget.clicked.connect(lambda _checked=False: pressed())
     return widget
 

@@ -13,7 +13,6 @@ from promptile._napari.marks import clear, is_positive, new_marks, prompts_of, s
 from promptile._napari.placement import KEY, Placement
 from promptile._napari.preview import Sketch, show_mask
 from promptile._napari.results import ResultLayer
-from promptile._napari.transforms import placing
 from promptile._napari.watch import on_marks_changed
 from promptile.prompts.types import Prompt, Prompts
 from promptile.rendering import Rendering
@@ -137,7 +136,7 @@ class Scene:
     def show_preview(self, sketch: Sketch | None) -> None:
         """Show what would be accepted; nothing for None."""
         if sketch is not None:
-            place = placing(self.results.layer)
+            place = self.results.place
             self._preview = show_mask(self.viewer, sketch, place, self._preview)
             self._preview.visible = True
         elif self._preview is not None:
