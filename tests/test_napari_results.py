@@ -11,6 +11,7 @@ pytest.importorskip("napari")
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
+from perfect import Perfect
 from promptile._napari import coarse, layers, paintable, preview, results
 from promptile._napari.coarse import Pyramid
 from promptile._napari.paintable import Paintable
@@ -22,6 +23,7 @@ from promptile._napari.transforms import moved, placing
 from promptile.errors import UsageError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
+from promptile.session import Session
 from promptile.sources import levels
 
 MAP = [[0.5, 0, 4e5], [0, -0.5, 5e6], [0, 0, 1]]
@@ -497,6 +499,42 @@ def test_moved_is_what_napari_makes_of_it():
     )
     part = Image(np.zeros((3, 4)), **moved(placing(image), (10, 20), 4))
     np.testing.assert_allclose(part.data_to_world((1, 2)), image.data_to_world((10 + 1.5 + 4, 20 + 1.5 + 8)))
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (100, 120), (21, 20, 22)])
+def test_a_session_keeps_what_is_painted(tmp_path, monkeypatch, shape):
+    monkeypatch.setattr(results, "coarse_labels", layers.coarse_labels)
+    with Session(noise(shape).astype(np.uint8), Perfect(len(shape)), out=tmp_path / "a.run.zarr") as session:
+        viewer, result, jobs = show(session.run)
+        layer = result.layer if result.paintable else result.edit(Window((0, 0), (20, 20)))
+        where = (3, 8, 9)[-len(shape) :]
+        layer.brush_size = 5
+        layer.paint(where, 1)
+        shown = np.asarray(layer.data)
+        strokes = result.taken()
+        assert session.paint(strokes, "field") is not None
+        for stroke in strokes:
+            result.refresh(stroke.window)
+        np.testing.assert_array_equal(np.asarray(layer.data), shown)
+        stored = session.run.read_labels(session.run.grid.window)
+        assert stored[where] == 1
+        np.testing.assert_array_equal(stored[strokes[0].window.slices], strokes[0].after)
+        result.describe(session.run.objects, {1: "#00ff00"})
+        assert list(result.layer.features["category"]) == ["field"]
+        session.undo()
+        result.refresh(strokes[0].window)
+        assert not np.asarray(layer.data).any()
+        session.redo()
+        result.refresh(strokes[0].window)
+        result.stop_editing()
+        viewer.dims.ndisplay = len(shape)
+        jobs.finish()
+        for level in result._pyramid.levels:
+            level.read(Window.of(level.shape))
+            result._pyramid.go_on()
+            jobs.finish()
+            expected = layers.coarse_labels(session.run, level.factors, Window.of(level.shape))
+            np.testing.assert_array_equal(level.read(Window.of(level.shape)), expected)
 
 
 @pytest.fixture
