@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from promptile.rendering import Rendering
     from promptile.run import Run
     from promptile.segmentation import segment
-    from promptile.session import Session
+    from promptile.session import Review, Session, replay
     from promptile.sources import open_source as open
     from promptile.vectors import Shaping
 
@@ -39,12 +39,14 @@ _HOMES = {
     "PromptileError": "promptile.errors",
     "Prompts": "promptile.prompts",
     "Rendering": "promptile.rendering",
+    "Review": "promptile.session",
     "Run": "promptile.run",
     "Session": "promptile.session",
     "Shaping": "promptile.vectors",
     "Tiling": "promptile.engine.lattice",
     "Window": "promptile.grid",
     "open": "promptile.sources",
+    "replay": "promptile.session",
     "segment": "promptile.segmentation",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "PromptileError",
     "Prompts",
     "Rendering",
+    "Review",
     "Run",
     "Session",
     "Shaping",
@@ -63,6 +66,7 @@ __all__ = [
     "Window",
     "__version__",
     "open",
+    "replay",
     "segment",
 ]
 
