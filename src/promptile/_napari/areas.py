@@ -40,11 +40,11 @@ def area_of(
 ) -> NDArray[np.float64] | Outline | Raster:
     """A shape with corners ``(n, ndim)`` in index coordinates as a box ``(2, ndim)`` or an area.
 
-    A rectangle along the axes is a box, whatever tool it was drawn with. In a volume, a shape fills the slice that
-    it lies in; a rectangle across slices is its bounds.
+    A rectangle along the axes is a box, unless it was drawn as a path. In a volume, a shape fills the slice that it
+    lies in; a rectangle across slices is its bounds.
     """
     if corners.shape[1] == 2:
-        return _flat(corners, where)
+        return _flat(corners, kind, where)
     extents = np.ptp(corners, axis=0)
     axis = int(extents.argmin())
     if extents[axis] > _IN_SLICE:
@@ -52,22 +52,29 @@ def area_of(
             return np.stack([corners.min(axis=0), corners.max(axis=0)])
         raise PromptError(f"{where} lies across slices of the image: draw it in one slice")
     place = float(np.rint(corners[:, axis].mean()))
-    area = _flat(np.delete(corners, axis, axis=1), where)
+    area = _flat(np.delete(corners, axis, axis=1), kind, where)
     if isinstance(area, Outline):
         return _slab(area, axis, int(place), shape, where)
     return np.insert(area, axis, [place - 0.5, place + 0.5], axis=1)
 
 
-def _flat(corners: NDArray[np.float64], where: str) -> NDArray[np.float64] | Outline:
+def _flat(corners: NDArray[np.float64], kind: str, where: str) -> NDArray[np.float64] | Outline:
     """A box ``(2, 2)`` or an outline of a polygon ``(n, 2)``, which may cross itself."""
     polygon = shapely.Polygon(corners[:, ::-1])
     parts = shapely.get_parts(polygon if polygon.is_valid else shapely.make_valid(polygon))
     areas = [p for part in parts for p in shapely.get_parts(part) if isinstance(p, shapely.Polygon) and p.area > 0]
     if not areas:
         raise PromptError(f"{where} has no area: draw it again, or delete it")
+    if kind == "path":
+        return Outline(tuple(_corners_of(polygon) for polygon in areas))
     geometry = areas[0] if len(areas) == 1 else shapely.MultiPolygon(areas)
     (area,) = to_shapes(np.array([geometry], object), lambda xy: xy, np.array([1]))
     return area
+
+
+def _corners_of(polygon: shapely.Polygon) -> tuple[NDArray[np.float64], ...]:
+    """A polygon in ``(column, row)`` as the rings of an outline."""
+    return tuple(shapely.get_coordinates(ring)[:, ::-1] for ring in (polygon.exterior, *polygon.interiors))
 
 
 def _slab(outline: Outline, axis: int, place: int, shape: Sequence[int], where: str) -> Raster:
@@ -86,7 +93,14 @@ def _slab(outline: Outline, axis: int, place: int, shape: Sequence[int], where: 
 def shapes_of(prompt: Prompt) -> list[tuple[str, NDArray[np.float64]]]:
     """What draws a prompt's box and region: napari's type and ``(n, ndim)`` corners in index coordinates."""
     drawn = [("rectangle", corners) for corners in rectangles(prompt.box)] if prompt.box is not None else []
-    return drawn + [("polygon", ring) for ring in _rings(prompt.region)]
+    return drawn + [_as_area(ring) for ring in _rings(prompt.region)]
+
+
+def _as_area(ring: NDArray[np.float64]) -> tuple[str, NDArray[np.float64]]:
+    """A polygon; a closed path where the polygon would be taken for a box."""
+    if len(ring) > 4:
+        return "polygon", ring
+    return "path", np.concatenate([ring, ring[:1]])
 
 
 def _rings(region: Region | None) -> Iterator[NDArray[np.float64]]:

@@ -192,8 +192,6 @@ class LayerSource(ImageSource):
     def __init__(self, layer: Image, grid: Grid | None = None, fixed: tuple[int, ...] = ()) -> None:
         array, shape = _finest(layer), _shape(layer)[len(fixed) :]
         dtype = np.dtype(array.dtype)
-        if dtype.kind not in "biuf":
-            raise SourceError(f"Samples of {layer.name!r} are of type {dtype}: needed are integers or floats")
         if 0 in shape:
             raise SourceError(f"{layer.name!r} is empty: it has the shape {shape}")
         facts = Facts(
