@@ -384,6 +384,36 @@ def test_a_deleted_layer_is_gone_and_nothing_painted_is_lost(shape):
     assert gone == [1]
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_all_layers_may_be_deleted_at_once(reverse):
+    run = FakeRun(noise((100, 120)))
+    viewer, result, _ = show(run)
+    gone = []
+    result.gone.connect(lambda: gone.append(1))
+    edited = result.edit(Window((0, 0), (20, 20)))
+    viewer.add_points(np.zeros((1, 2)))
+    if reverse:
+        viewer.layers.move(viewer.layers.index(edited), 0)
+    viewer.layers.select_all()
+    viewer.layers.remove_selected()
+    assert gone == [1]
+    assert not viewer.layers
+    _, result, _ = show(run, viewer)
+    result.edit(Window((0, 0), (20, 20)))
+    viewer.layers.clear()
+    assert not viewer.layers
+
+
+def test_the_user_may_delete_the_layer_that_is_painted_on():
+    run = FakeRun(noise((100, 120)))
+    viewer, result, _ = show(run)
+    viewer.layers.remove(result.edit(Window((0, 0), (20, 20))))
+    np.testing.assert_array_equal(np.asarray(result.layer.data[0]), run.stored)
+    result.refresh(run.grid.window)
+    result.stop_editing()
+    result.describe(pd.DataFrame({"id": [1]}), {})
+
+
 def test_objects_have_their_features_and_colours():
     run = FakeRun(noise((30, 40)))
     _viewer, result, _ = show(run)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from napari.qt.threading import create_worker
 from numpy.typing import NDArray
 
 from promptile._napari.lazy import LazyArray
@@ -30,6 +29,8 @@ _AT_ONCE = 2**25  # samples of level 0 that are read in one go: a tenth of a sec
 
 def in_background(work: Callable[[], Any], then: Callable[[Any], None]) -> None:
     """Work in one of napari's threads."""
+    from napari.qt.threading import create_worker  # a viewer without a window needs no Qt
+
     create_worker(work, _connect={"returned": then})
 
 

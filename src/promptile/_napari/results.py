@@ -78,6 +78,7 @@ class ResultLayer:
         shape = run.grid.shape
         self._viewer = viewer
         self.labels = _Labels(shape, run.read_labels, self._in_3d_too_large)
+        # a raster of 8192 × 8192 at one level would take napari 0.2 s to draw, 2 s with outlines, and 1.3 GB
         self.paintable = len(shape) == 3 or self.labels.size <= PAINTABLE
         levels = until_whole(shape, ladder(shape, run.grid.spacing))[1:]
         if len(shape) == 3:
