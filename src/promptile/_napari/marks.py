@@ -143,24 +143,30 @@ def _point_marks(points: Points | None, image: Shown) -> Iterator[Mark]:
         return
     world = _world(points, points.data, image)
     places, here = image.to_index(world), image.here(world) & points.shown
+    said = _said(points, len(places))
     for i in np.flatnonzero(here):
-        yield _mark(points, int(i), "point", places[i])
+        yield _mark(f"point {i} of layer {points.name!r}", places[i], said[i])
 
 
 def _shape_marks(shapes: Shapes | None, image: Shown) -> Iterator[Mark]:
     if shapes is None:
         return
+    said = _said(shapes, len(shapes.data))
     for i, (vertices, kind) in enumerate(zip(shapes.data, shapes.shape_type, strict=True)):
         where = f"shape {i} of layer {shapes.name!r}"
         world = _world(shapes, drawn_as(vertices, kind, where), image)
         if image.here(world.mean(axis=0)).all():
-            yield _mark(shapes, i, "shape", area_of(image.to_index(world), kind, image.grid.shape, where))
+            yield _mark(where, area_of(image.to_index(world), kind, image.grid.shape, where), said[i])
 
 
-def _mark(layer: Layer, i: int, what: str, shape: Any) -> Mark:
-    where = f"{what} {i} of layer {layer.name!r}"
-    said = layer.features.iloc[i] if i < len(layer.features) else {}
-    label, owner, category = (said.get(name) for name in ("label", "object", "category"))
+def _said(layer: Layer, count: int) -> list[tuple[Any, ...]]:
+    """Label, object and category of each mark; None where the layer's features do not say."""
+    columns = [list(layer.features.get(name, ()))[:count] for name in ("label", "object", "category")]
+    return list(zip(*(column + [None] * (count - len(column)) for column in columns), strict=True))
+
+
+def _mark(where: str, shape: Any, said: tuple[Any, ...]) -> Mark:
+    label, owner, category = said
     try:
         return Mark(where, shape, *parse_fields(label, None if owner == 0 else owner, category, [shape]))
     except ValueError as error:
