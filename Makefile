@@ -34,6 +34,7 @@ $(VENV)/base: pyproject.toml constraints.txt napari.yaml $(wildcard sample_data/
 $(VENV)/dev: $(VENV)/base
 	@echo "Installing what the tests need"
 	$(PIP) --editable '.[dev,napari,dicom]'
+	$(PIP) --editable '.[torch]' || echo "No torch for this Python: the tests of the models that need it will be skipped"
 	touch $@
 
 clean:

@@ -19,8 +19,9 @@ import numpy as np
 import segment_anything
 import segment_anything_hq
 import torch
-from sam_cases import Asked, picture, questions, weights
 from torch import nn
+
+from sam_cases import Asked, picture, questions, weights
 
 HERE = Path(__file__).parent
 SMALL = {"depth": 4, "embed_dim": 96, "num_heads": 3, "global_attn_indexes": [1, 3], "img_size": 512}

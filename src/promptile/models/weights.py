@@ -8,8 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import platformdirs
-
+from promptile.caches import cache_folder
 from promptile.errors import ModelError
 
 FOLDERS = "PROMPTILE_WEIGHTS"
@@ -19,9 +18,9 @@ _POINTER = b"version https://git-lfs"
 
 
 def folders() -> list[Path]:
-    """Where weights are looked for by name, in this order; the last is Promptile's own."""
+    """Where weights are looked for by name, in this order; the last lies with Promptile's caches."""
     named = [Path(part).expanduser() for part in os.environ.get(FOLDERS, "").split(os.pathsep) if part]
-    return [*named, Path(platformdirs.user_cache_dir("promptile", appauthor=False)) / "weights"]
+    return [*named, cache_folder() / "weights"]
 
 
 def find(model: str, names: Sequence[str], page: str, given: Path | str | None = None) -> Path:

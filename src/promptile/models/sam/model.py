@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from promptile.errors import ModelError
@@ -100,7 +101,7 @@ class Sam:
 
     @torch.inference_mode()
     def embed(self, views: Sequence[View]) -> list[Embedding]:
-        frames = [Frame(_flat(view.shape), self._variant.side, self._variant.style == "efficient") for view in views]
+        frames = [self._frame(view.shape) for view in views]
         images = [self._image(view, frame) for view, frame in zip(views, frames, strict=True)]
         together = _TOGETHER.get(self._device.type, 1)
         features: list[Features] = []
@@ -123,6 +124,22 @@ class Sam:
             asked = [prompts[i] for i in members]
             answers |= zip(members, self._answers(sight, form, asked), strict=True)
         return [answers[i] for i in range(len(prompts))]
+
+    def pack(self, embedding: Embedding) -> Mapping[str, NDArray[Any]]:
+        sight: Sight = embedding.content
+        held = {"image": sight.features.image, "fine": sight.features.fine}
+        arrays = {name: tensor.half().cpu().numpy() for name, tensor in held.items() if tensor is not None}
+        return {"shape": np.array(sight.frame.shape), **arrays}
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Embedding:
+        held = {name: torch.tensor(arrays[name]).float() for name in ("image", "fine") if name in arrays}
+        features = Features(**{name: tensor.to(self._device) for name, tensor in held.items()})
+        sight = Sight(self._frame(arrays["shape"].tolist()), features)
+        return Embedding(sight, self.card.digest, sight.nbytes)
+
+    def _frame(self, shape: Sequence[int]) -> Frame:
+        rows, columns = shape
+        return Frame((rows, columns), self._variant.side, self._variant.style == "efficient")
 
     def _image(self, view: View, frame: Frame) -> Tensor:
         """``(3, side, side)``: a view as the network sees it; grey is shown in all three channels."""
@@ -180,11 +197,6 @@ class _Form:
     @property
     def empty(self) -> bool:
         return not (self.points or self.box or self.mask)
-
-
-def _flat(shape: Sequence[int]) -> tuple[int, int]:
-    rows, columns = shape
-    return rows, columns
 
 
 def _apart(features: Features) -> list[Features]:
