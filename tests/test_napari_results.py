@@ -375,13 +375,14 @@ def test_a_deleted_layer_is_gone_and_nothing_painted_is_lost(shape):
     layer.paint((4,) * len(shape), 9)
     viewer.layers.remove(result.layer)
     assert gone == [1]
-    assert not viewer.layers
     assert result.taken()
     result.refresh(Window((0,) * len(shape), (5,) * len(shape)))
     viewer.dims.ndisplay = 3
     jobs.finish()
     result.close()
+    result.close()
     assert gone == [1]
+    assert not viewer.layers
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -398,6 +399,7 @@ def test_all_layers_may_be_deleted_at_once(reverse):
     viewer.layers.remove_selected()
     assert gone == [1]
     assert not viewer.layers
+    result.close()
     _, result, _ = show(run, viewer)
     result.edit(Window((0, 0), (20, 20)))
     viewer.layers.clear()

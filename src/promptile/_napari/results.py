@@ -170,11 +170,13 @@ class ResultLayer:
 
     def stop_editing(self) -> None:
         """Remove the layer that `edit` made; what was painted on it can still be taken."""
-        if self._edited is not None:
+        if self._edited in self._viewer.layers:
             self._viewer.layers.remove(self._edited)
+        self._edited = None
 
     def close(self) -> None:
-        """Remove the layer."""
+        """Remove the layers."""
+        self.stop_editing()
         if self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
 
@@ -193,9 +195,7 @@ class ResultLayer:
             self.layer.events.set_data.disconnect(self._go_on)
             self._viewer.layers.events.removed.disconnect(self._on_removed)
             self._viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
-            self.stop_editing()
-            self._edited = None
-            self.gone.emit()
+            self.gone.emit()  # the layer that `edit` made stays: napari may be deleting it, too, just now
 
     def _in_3d_too_large(self) -> bool:
         return self._viewer.dims.ndisplay == 3 and self.labels.ndim == 3 and bool(self._pyramid.levels)
