@@ -109,9 +109,12 @@ class Run(ABC):
         folder = folder_of(path)
         wanted = json.loads(json.dumps({"format": FORMAT, **spec}))
         said = None if prompts is None else json.loads(json.dumps(list(prompts)))
-        _refuse_what_is_no_run(folder)
         run = cls(folder)
-        run._acquire()
+        try:
+            _refuse_what_is_no_run(folder)
+            run._acquire()
+        except PermissionError as error:
+            raise RunError(f"{run.path} cannot be written ({error.strerror}): choose another with --run") from error
         try:
             if restart:
                 run._clear()
@@ -135,8 +138,6 @@ class Run(ABC):
             raise RunError(
                 f"{self.path} is in use by another process: wait for it, or choose another with --run"
             ) from None
-        except PermissionError as error:
-            raise RunError(f"{self.path} cannot be written ({error.strerror}): choose another with --run") from error
 
     def _create(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]) -> None:
         self._clear()
