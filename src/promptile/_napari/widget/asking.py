@@ -103,9 +103,9 @@ class Asking:
         except PromptError as error:
             desk.told.emit(str(error), True)
             return
+        category, level, unasked = self.category, self._level(), self._unasked
         scene.clear()  # at once: what is clicked from now on is about the next object
         self.show(None)
-        category, level, unasked = self.category, self._level(), self._unasked
         self._unasked = False
 
         def keep(session: Session) -> int:

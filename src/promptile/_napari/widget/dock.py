@@ -29,6 +29,7 @@ class PromptileWidget(QWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
+        napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)  # napari gives a proxy; layers have one each
         self.desk = Desk(napari_viewer)
         self.line = QLabel("Open an image")
         self.line.setWordWrap(True)
