@@ -29,7 +29,8 @@ class PromptileWidget(QWidget):
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
-        napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)  # napari gives a proxy; layers have one each
+        # napari gives a proxy, whose parts are none
+        napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.desk = Desk(napari_viewer)
         self.line = QLabel("Open an image")
         self.line.setWordWrap(True)
@@ -38,8 +39,8 @@ class PromptileWidget(QWidget):
         self.run = RunPanel(self.desk)
         self.export = ExportPanel(self.desk)
         self.desk.told.connect(self._tell)
-        self.desk.opened.connect(self._on_opened)
         self.keys = KeyBindings(napari_viewer, self._keys())
+        self.desk.layered.connect(self.keys.also_on)
         self.image = ImagePanel(self.desk)  # last: it takes up the image that is there
         self._lay_out()
         self._window: QWidget | None = None
@@ -83,11 +84,6 @@ class PromptileWidget(QWidget):
         self.line.setText(text)
         self.line.setStyleSheet(_WRONG if wrong else _CALM)
 
-    def _on_opened(self) -> None:
-        if self.desk.scene is not None:
-            for layer in self.desk.scene.own:
-                self.keys.also_on(layer)
-
     def showEvent(self, event: Any) -> None:
         """The window that it is in is known now: end the work when that is closed."""
         super().showEvent(event)
@@ -108,6 +104,8 @@ class PromptileWidget(QWidget):
         """End the work at hand, keep what is finished, and let go of the viewer."""
         if not self._closed:
             self._closed = True
+            if self._window is not None:
+                self._window.removeEventFilter(self)
             self.keys.release()
             self.image.close_panel()
             self.run.close_panel()
