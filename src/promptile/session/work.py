@@ -199,11 +199,16 @@ class Session:
             raise UsageError("There is no preview to choose from: call predict first")
         return self.predict(Prompts((self._asked,)), candidate)
 
-    def discard(self) -> None:
-        """Forget what was asked and not accepted."""
+    def withdraw(self) -> None:
+        """Forget what was asked and not accepted; an object that is revised still waits to be replaced."""
         self._refuse_closed()
-        self.preview = self._asked = self._revised = None
+        self.preview = self._asked = None
         self.run.draft = None
+
+    def discard(self) -> None:
+        """Forget what was asked and not accepted, and which object is revised."""
+        self.withdraw()
+        self._revised = None
 
     def revise(self, object_id: int) -> Prompt | None:
         """Ask for an object once more: the next `accept` replaces it. What was said about it, if anything."""

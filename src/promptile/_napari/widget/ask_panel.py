@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QToolButton, QWidget
 
@@ -54,6 +55,7 @@ class AskPanel(Panel):
             row(self.undo, self.redo),
         ):
             self.inside.addWidget(widget)
+        desk.layered.connect(self._on_layered)
         desk.opened.connect(self._on_opened)
         desk.changed.connect(self._on_changed)
         desk.asking.previewed.connect(self._on_previewed)
@@ -87,14 +89,15 @@ class AskPanel(Panel):
     def _set_category(self, text: str) -> None:
         self._desk.asking.category = text.strip()
 
+    def _on_layered(self, layer: Layer) -> None:
+        layer.events.mode.connect(self.show_tool)
+
     def _on_opened(self) -> None:
         scene = self._desk.scene
         for widget in (self.accept, self.drop, self.now, self.undo, self.redo, *self.tools.values()):
             widget.setEnabled(scene is not None)
         self.now.setEnabled(scene is not None and not self.live.isChecked())
         if scene is not None:
-            for layer in (scene.points, scene.shapes):
-                layer.events.mode.connect(self.show_tool)
             set_positive(scene.points, True)
             self._on_changed()
             self.take("object")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -43,10 +44,16 @@ class Asking:
         """Whether each mark is answered at once."""
         self.level: int | str = SEEN
         self.category = ""
+        self._wish: object = None  # the answer that is waited for
         self._unasked = False  # whether marks were made that nobody has asked about yet
         self._look_ahead = Rest(_RESTS, self._prepare)
         desk.viewer.scene.camera.events.connect(self._look_ahead.begin)
         desk.viewer.dims.events.connect(self._look_ahead.begin)
+
+    def leave(self) -> None:
+        """Another image comes: what is asked of this one is not waited for."""
+        self.show(None)
+        self._unasked = False
 
     def close(self) -> None:
         """Ask no more."""
@@ -68,7 +75,7 @@ class Asking:
             return
         if scene.empty:
             self.show(None)
-            desk.preview_of(lambda session: session.discard())
+            desk.preview_of(lambda session: session.withdraw())
             return
         try:
             prompts = scene.prompts()
@@ -79,11 +86,26 @@ class Asking:
         desk.told.emit("Looking …", False)
         level = self._level()
         self._unasked = False
-        desk.preview_of(lambda session: _asked(session, prompts, level), self.show)
+        desk.preview_of(lambda session: _asked(session, prompts, level), *self._waited_for())
+
+    def _waited_for(self) -> tuple[Callable[[Preview], None], Callable[[Exception], None]]:
+        """Show the answer to what is asked now, or that there is none; of earlier ones nobody hears any more."""
+        self._wish = wish = object()
+
+        def done(preview: Preview) -> None:
+            if wish is self._wish:
+                self.show(preview)
+
+        def failed(error: Exception) -> None:
+            if wish is self._wish:
+                self.show(None)
+            self._desk.failed(error)
+
+        return done, failed
 
     def choose(self, candidate: int) -> None:
         """Take another one of the model's answers."""
-        self._desk.order(lambda session: _preview(session, session.choose(candidate)), self.show)
+        self._desk.order(lambda session: _preview(session, session.choose(candidate)), *self._waited_for())
 
     def choose_next(self) -> None:
         """Take the next larger answer, or the smallest one after the largest."""
@@ -146,7 +168,15 @@ class Asking:
 
     def look(self, **options: object) -> None:
         """Ask in another way: ``model``, ``channels``, ``window``."""
-        self._desk.order(lambda session: session.look(level=session.setting.level, **options), lambda _: self._again())
+        desk = self._desk
+
+        def failed(error: Exception) -> None:
+            desk.failed(error)
+            desk.changed.emit()  # the panels show what could not be: back to what is
+
+        desk.order(
+            lambda session: session.look(level=session.setting.level, **options), lambda _: self._again(), failed
+        )
 
     def set_level(self, level: int | str) -> None:
         """Where points are asked: a level, or `SEEN`."""
@@ -158,8 +188,8 @@ class Asking:
         scene = self._desk.scene
         if scene is None:
             return
-        if preview is not None and scene.empty:
-            return  # the marks that it is about were accepted or removed meanwhile
+        if preview is None:
+            self._wish = None
         self.preview = preview
         scene.show_preview(None if preview is None else preview.sketch)
         self.previewed.emit()

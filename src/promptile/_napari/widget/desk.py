@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from napari.layers import Image
+from napari.layers import Image, Layer
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 
@@ -46,6 +46,8 @@ class Desk:
     """Another image is on the desk, or none."""
     changed = Signal()
     """Objects, steps or the way to ask have changed: `snapshot`."""
+    layered = Signal(object)
+    """A layer of the session's own was made."""
     told = Signal(str, bool)
     """A line for the user, and whether it is about something that went wrong."""
 
@@ -58,20 +60,22 @@ class Desk:
         self.scene: Scene | None = None
         self.snapshot: Snapshot | None = None
         self._session: Session | None = None
-        self._opening: object = None
+        self._wish: object = None  # the opening that is waited for
+        self._opening: Image | None = None
         self.asking = Asking(self)
         self.objects = Objects(self)
         self.runs = Runs(self)
 
     @property
-    def opening(self) -> bool:
-        """Whether an image is being opened, or open."""
-        return self._opening is not None
+    def opening(self) -> Image | None:
+        """The image that is open, or being opened."""
+        return self._opening
 
     def open(self, layer: Image, model: str = "") -> None:
         """Begin or go on with the work on an image."""
-        self.leave()
-        self._opening = wish = object()
+        self._opening = layer
+        self._put_down()
+        self._wish = wish = object()
         model, folder = model or self.settings.model, self.settings.sessions_folder
 
         def begin() -> _Opened:
@@ -79,16 +83,18 @@ class Desk:
             session = Session(
                 shown.source, model, out=place_of(shown.source, folder), checkpoint=self.worker.checkpoint
             )
-            return _Opened(shown, session, Snapshot.of(session), session.draft, asked_before(session))
+            draft = session.resume()
+            return _Opened(shown, session, Snapshot.of(session), draft, asked_before(session))
 
         def done(found: _Opened) -> None:
-            if wish is self._opening and layer in self.viewer.layers:
+            if wish is self._wish and layer in self.viewer.layers:
                 self._arrange(found)
             else:  # another one was wanted meanwhile
                 self._put_away(found.session)
 
         def failed(error: Exception) -> None:
-            self._opening = None
+            if wish is self._wish:
+                self._opening = None
             self.failed(error)
 
         self.told.emit(f"Opening {layer.name} …", False)
@@ -98,9 +104,10 @@ class Desk:
         self._session = found.session
         self.scene = scene = Scene(self.viewer, found.shown, found.session.run)
         scene.marked.connect(self.asking.on_marked)
-        scene.marks_gone.connect(self._on_marks_gone)
+        scene.layer_gone.connect(self._on_layer_gone)
         scene.image_gone.connect(self._on_image_gone)
-        scene.results.painted.connect(self.objects.on_painted)
+        scene.image_changed.connect(self._on_image_changed)
+        self._welcome(scene.own)
         self.asking.level = SEEN
         self._learn(found.snapshot)
         self.runs.remember(found.asked)
@@ -113,12 +120,15 @@ class Desk:
 
     def leave(self) -> None:
         """Put the image away; what was done is kept."""
-        self._opening = None
+        self._opening = self._wish = None
+        self._put_down()
+
+    def _put_down(self) -> None:
         if self._session is None or self.scene is None:
             return
-        self.runs.cancel()
+        self.runs.leave()
         self.objects.keep_strokes()
-        self.asking.show(None)
+        self.asking.leave()
         session, scene = self._session, self.scene
         self._session = self.scene = self.snapshot = None
         scene.close()
@@ -163,11 +173,16 @@ class Desk:
 
         self.worker.order(whole, told, failed or self.failed)
 
-    def preview_of(self, work: Callable[[Session], T], done: Callable[[T], None] = lambda _: None) -> None:
+    def preview_of(
+        self,
+        work: Callable[[Session], T],
+        done: Callable[[T], None] = lambda _: None,
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
         """Have something computed that is given up for the next such wish."""
         session = self._session
         if session is not None:
-            self.worker.preview(lambda: work(session), done, self.failed)
+            self.worker.preview(lambda: work(session), done, failed or self.failed)
 
     def background(
         self,
@@ -193,13 +208,11 @@ class Desk:
         """Tell the user why something was not done."""
         if not isinstance(error, PromptileError):
             _log.error("Work for the window failed", exc_info=error)
-        self.asking.show(None)
-        self.told.emit(one_line(error), True)
-        show_warning(one_line(error))
+        self._warn(one_line(error))
 
-    def _learn(self, snapshot: Snapshot) -> None:
+    def _learn(self, snapshot: Snapshot | None) -> None:
         self.snapshot = snapshot
-        if self.scene is not None:
+        if self.scene is not None and snapshot is not None:
             colours = {i: state.colour for i, state in snapshot.states.items() if state.colour}
             self.scene.results.describe(table_of(snapshot.states), colours)
         self.changed.emit()
@@ -207,18 +220,37 @@ class Desk:
     def _put_away(self, session: Session) -> None:
         self.worker.order(lambda: put_away(session), lambda _: None, self.failed)
 
-    def _on_marks_gone(self) -> None:
+    def _welcome(self, layers: Sequence[Layer]) -> None:
+        for layer in layers:
+            if self.scene is not None and layer is self.scene.results.layer:
+                self.scene.results.painted.connect(self.objects.on_painted)
+            self.layered.emit(layer)
+
+    def _on_layer_gone(self) -> None:
         scene = self.scene
 
         def renew() -> None:
             if scene is not None and scene is self.scene and scene.shown.layer in self.viewer.layers:
-                scene.renew_marks()
+                self.objects.keep_strokes()
+                self._welcome(scene.renew())
+                self._learn(self.snapshot)
+                self.asking.ask()
 
         self.bridge.deliver(renew)  # not while napari removes layers: it would remove the new one too
 
-    def _on_image_gone(self, why: str) -> None:
-        self.told.emit(f"{why}: its objects are kept, open it again to go on", True)
+    def _on_image_gone(self) -> None:
+        self._warn("The image was removed; its objects are kept: open it again to go on")
         self.bridge.deliver(self.leave)
+
+    def _on_image_changed(self) -> None:
+        layer, snapshot = self._opening, self.snapshot
+        if layer is not None and snapshot is not None:
+            self._warn(f"{layer.name} shows another image now; the objects of the one before are kept")
+            self.bridge.deliver(lambda: self.open(layer, snapshot.card.name))
+
+    def _warn(self, text: str) -> None:
+        self.told.emit(text, True)
+        show_warning(text)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from napari.layers import Image
+from weakref import WeakSet
+
+from napari.layers import Image, Layer
 from qtpy.QtWidgets import QLabel, QLineEdit
 
 from promptile import models
@@ -20,6 +22,7 @@ class ImagePanel(Panel):
     def __init__(self, desk: Desk) -> None:
         super().__init__("Image and model")
         self._desk = desk
+        self._tried: WeakSet[Layer] = WeakSet()
         self.image = choice("The image to segment: any image layer", self._open)
         self.model = choice("The model that answers", self._choose_model)
         self.about = QLabel()
@@ -52,18 +55,20 @@ class ImagePanel(Panel):
         """Listen no more."""
         for event in (self._desk.viewer.layers.events.inserted, self._desk.viewer.layers.events.removed):
             event.disconnect(self.list_images)
+        for layer in self._desk.viewer.layers:
+            layer.events.name.disconnect(self._rename)
 
     def list_images(self, event: object = None) -> None:
         """Offer the image layers that there are; the first one is taken up by itself."""
         layers = [layer for layer in self._desk.viewer.layers if isinstance(layer, Image)]
         for layer in layers:
             layer.events.name.connect(self._rename)  # a second time does nothing
-        scene = self._desk.scene
-        offer(self.image, [(layer.name, layer) for layer in layers], None if scene is None else scene.shown.layer)
-        if scene is None and layers and not self._desk.opening:
-            visible = [layer for layer in layers if layer.visible] or layers
-            offer(self.image, [(layer.name, layer) for layer in layers], visible[-1])
-            self._desk.open(visible[-1], self.model.currentData() or "")
+        untried = [layer for layer in layers if layer not in self._tried]
+        if self._desk.opening is None and untried:
+            first = next((layer for layer in reversed(untried) if layer.visible), untried[-1])
+            self._tried.add(first)  # one that cannot be opened is not tried again until the user says so
+            self._desk.open(first, self.model.currentData() or "")
+        offer(self.image, [(layer.name, layer) for layer in layers], self._desk.opening)
 
     def _start_anew(self) -> None:
         snapshot = self._desk.snapshot

@@ -49,12 +49,16 @@ class Objects:
             return
         category = desk.asking.category
 
-        def done(step: Step | None) -> None:
+        def read_again(_: object = None) -> None:
             if desk.scene is scene and scene is not None:
                 for stroke in strokes:
                     scene.results.refresh(stroke.window)
 
-        desk.order(lambda session: session.paint(strokes, category), done)
+        def failed(error: Exception) -> None:
+            read_again()
+            desk.failed(error)
+
+        desk.order(lambda session: session.paint(strokes, category), read_again, failed)
 
     def rename(self, object_ids: Iterable[int], category: str) -> None:
         """Give objects a category."""
@@ -94,6 +98,7 @@ class Objects:
             except UsageError as error:
                 desk.told.emit(str(error), True)
                 return
+            desk.layered.emit(layer)
         layer.selected_label = object_id
         desk.viewer.layers.selection.active = layer
         layer.mode = "paint"

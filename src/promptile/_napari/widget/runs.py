@@ -20,7 +20,7 @@ from promptile.errors import PromptError, PromptileError
 from promptile.grid import Window
 from promptile.prompts.types import Prompts
 from promptile.run import Run, Step
-from promptile.session import Asked, Request, Review, Session, Ticket
+from promptile.session import Asked, Request, Review, Session, Ticket, asked_before
 
 if TYPE_CHECKING:
     from promptile._napari.widget.desk import Desk
@@ -83,6 +83,7 @@ class Runs:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._ticket: Ticket[Any] | None = None
+        self._wish: object = None  # the run that is waited for
         self.unfinished: list[Request] = []
         self.found: dict[Layer, Run] = {}
         """Runs that are shown, by their layer."""
@@ -132,7 +133,14 @@ class Runs:
         if self.going_on:
             desk.told.emit("A run is going on: wait for it, or cancel it", True)
             return
-        self._ticket = desk.background(lambda session: self._run(session, request), self._done, self._failed, self._end)
+        self._wish = wish = object()
+
+        def of_now(call: Callable[..., None]) -> Callable[..., None]:
+            return lambda *given: call(*given) if wish is self._wish else None
+
+        self._ticket = desk.background(
+            lambda session: self._run(session, request), of_now(self._done), of_now(self._failed), of_now(self._end)
+        )
         if self._ticket is not None:
             self.progressed.emit("tiles", 0, 0)
             desk.told.emit("Running in the background; go on clicking", False)
@@ -167,7 +175,6 @@ class Runs:
             some = ", ".join(map(str, run.failed[:4]))
             text = f"{len(run.failed)} objects or tiles failed ({some}): run it again to try them again"
             self._desk.told.emit(text, True)
-        self.remembered.emit()
 
     def _failed(self, error: Exception) -> None:
         self._end()
@@ -177,6 +184,18 @@ class Runs:
         self._ticket = None
         self.ended.emit()
         self._desk.told.emit(told, False)
+        self._desk.order(asked_before, self.remember)
+
+    def leave(self) -> None:
+        """Another image comes: end the run at hand, and show nothing more of those that were."""
+        if self._ticket is not None:
+            self._ticket.cancel()
+        self._ticket = self._wish = None
+        self.ended.emit()
+        self.found = {}
+        self.unfinished = []
+        self.stop_review()
+        self.remembered.emit()
 
     # What a run has found
 

@@ -40,18 +40,20 @@ class Scene:
     marked = Signal()
     """The marks have changed, by the user."""
 
-    marks_gone = Signal()
-    """A layer of marks was deleted."""
+    layer_gone = Signal()
+    """A layer of the session was deleted."""
 
-    image_gone = Signal(str)
-    """The image's layer was deleted, or shows something else; why, in words."""
+    image_gone = Signal()
+    """The image's layer was deleted."""
+
+    image_changed = Signal()
+    """The image's layer shows another image."""
 
     def __init__(self, viewer: Any, shown: Shown, run: Run) -> None:
         self.viewer, self.shown = viewer, shown
         name = shown.layer.name
-        placement = Placement.among([shown.layer], shown.grid)
-        self.results = ResultLayer(viewer, run, placement)
-        self.results.layer.name = f"{name} objects"
+        self._run = run
+        self.results = self._new_results()
         self._preview: Labels | None = None
         self.points, self.shapes = new_marks(shown, name)
         self._trail: list[Layer] = []
@@ -60,7 +62,7 @@ class Scene:
             viewer.add_layer(layer)
         self._watch()
         viewer.layers.events.removed.connect(self._on_removed)
-        shown.layer.events.data.connect(self._on_image_changed)
+        shown.layer.events.data.connect(self._on_data)
 
     @property
     def own(self) -> list[Layer]:
@@ -146,7 +148,7 @@ class Scene:
         """Take the session's layers away; the image stays."""
         self._stop_watching()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.shown.layer.events.data.disconnect(self._on_image_changed)
+        self.shown.layer.events.data.disconnect(self._on_data)
         self.results.close()
         for layer in (self.points, self.shapes, self._preview):
             if layer is not None and layer in self.viewer.layers:
@@ -166,19 +168,27 @@ class Scene:
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self.shown.layer:
-            self.image_gone.emit(f"{event.value.name} was removed")
-        elif event.value in (self.points, self.shapes):
-            self.marks_gone.emit()
+            self.image_gone.emit()
+        elif event.value in self.own:
+            self.layer_gone.emit()
 
-    def renew_marks(self) -> None:
-        """Put an empty layer of marks where one was deleted."""
+    def renew(self) -> list[Layer]:
+        """Put new layers where some were deleted: objects are there again, marks are not."""
+        before = self.own
+        if self.results.layer not in self.viewer.layers:
+            self.results = self._new_results()
         points, shapes = new_marks(self.shown, self.shown.layer.name)
-        for name, layer in (("points", points), ("shapes", shapes)):
-            if getattr(self, name) not in self.viewer.layers:
-                setattr(self, name, layer)
-                self.viewer.add_layer(layer)
+        if self.shapes not in self.viewer.layers:
+            self.shapes = self.viewer.add_layer(shapes)
+        if self.points not in self.viewer.layers:
+            self.points = self.viewer.add_layer(points)
         self._watch()
-        self.marked.emit()
+        return [layer for layer in self.own if layer not in before]
 
-    def _on_image_changed(self, event: Any = None) -> None:
-        self.image_gone.emit(f"{self.shown.layer.name} shows another image now")
+    def _new_results(self) -> ResultLayer:
+        results = ResultLayer(self.viewer, self._run, Placement.among([self.shown.layer], self.shown.grid))
+        results.layer.name = f"{self.shown.layer.name} objects"
+        return results
+
+    def _on_data(self, event: Any = None) -> None:
+        self.image_changed.emit()

@@ -1,0 +1,236 @@
+"""The widget in a real window, with real mouse and keyboard events; and models that are slow, perfect or fail."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from unittest.mock import patch
+
+import numpy as np
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from perfect import Perfect
+from promptile._napari.settings import Settings
+from promptile.models import registry
+from proposers import Whole
+
+PATIENCE = 60_000
+"""Milliseconds for what should come at once, on a machine that does other things."""
+
+
+class Oracle(Perfect):
+    """Answers prompts, and proposes everything, with the values of the image; counts what it is asked.
+
+    While `gate` is shut, it waits in `embed`, `predict` and `propose`; `trouble` is raised there.
+    """
+
+    def __init__(self, ndim: int) -> None:
+        super().__init__(ndim)
+        self.card = replace(self.card, name="oracle", abilities=frozenset({*self.card.abilities, "propose"}))
+        self.gate, self.trouble = threading.Event(), None
+        self.gate.set()
+        self.seconds = 0.0
+        self.asked, self.proposed = [], 0
+        self._whole = Whole(ndim)
+
+    def embed(self, views):
+        self._wait()
+        return super().embed(views)
+
+    def predict(self, embedding, prompt):
+        self.asked.append(prompt)
+        self._wait()
+        return super().predict(embedding, prompt)
+
+    def propose(self, view):
+        self._wait()
+        self.proposed += 1
+        return self._whole.propose(view)
+
+    def _wait(self) -> None:
+        time.sleep(self.seconds)
+        assert self.gate.wait(60)
+        if self.trouble is not None:
+            raise self.trouble
+
+
+latest: dict[int, Oracle] = {}
+"""The oracle that was loaded last, by number of dimensions."""
+
+
+def oracle(ndim: int) -> Oracle:
+    latest[ndim] = Oracle(ndim)
+    return latest[ndim]
+
+
+class PointsOnly(Oracle):
+    """Takes points alone."""
+
+    def __init__(self, ndim: int) -> None:
+        super().__init__(ndim)
+        self.card = replace(self.card, name="points-only", abilities=frozenset({"points"}))
+
+
+MODELS = ("oracle", "points-only")
+
+
+def install(monkeypatch, folder, model: str) -> None:
+    """Have the models above installed, `model` chosen, and work kept in `folder`."""
+    ours = {"oracle": "oracle", "points-only": "PointsOnly"}
+    points = [EntryPoint(name, f"desks:{what}", registry.GROUP) for name, what in ours.items()]
+    real = registry.entry_points
+    monkeypatch.setattr(registry, "entry_points", lambda group: [*real(group=group), *points])
+    settings = Settings(model, "auto", folder)
+    monkeypatch.setattr(Settings, "read", classmethod(lambda cls: settings))
+
+
+class Window:
+    """A viewer with the widget, and hands."""
+
+    def __init__(self, viewer, qtbot) -> None:
+        self.viewer, self.qtbot = viewer, qtbot
+        self.dock, self.widget = viewer.window.add_plugin_dock_widget("promptile", "Promptile")
+        self.desk = self.widget.desk
+        self.said: list[tuple[str, bool]] = []
+        self.desk.told.connect(lambda text, wrong: self.said.append((text, wrong)))
+
+    @property
+    def scene(self):
+        return self.desk.scene
+
+    @property
+    def canvas(self):
+        return self.viewer.window._qt_viewer.canvas.native
+
+    @property
+    def labels(self) -> np.ndarray:
+        """All labels as they are shown."""
+        return np.asarray(self.scene.results.labels)
+
+    @property
+    def ids(self) -> list[int]:
+        """Objects in the table."""
+        table = self.widget.objects.table
+        return [table.state(row).record.id for row in range(table.rowCount())]
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Where the preview is, as the layer shows it; of an image's shape."""
+        layer, whole = self.scene._preview, np.zeros(self.scene.shown.grid.shape, bool)
+        if layer is None or not layer.visible or self.desk.asking.preview is None:
+            return whole
+        sketch = self.desk.asking.preview.sketch
+        assert sketch.step == 1
+        at = tuple(slice(a, a + n) for a, n in zip(sketch.start, layer.data.shape, strict=True))
+        whole[at] = layer.data > 0
+        corner = self.scene.shown.to_index([layer.data_to_world((0,) * layer.ndim)])
+        np.testing.assert_allclose(corner[0], sketch.start, atol=1e-6)
+        return whole
+
+    def end(self) -> None:
+        """Close the viewer, and hold nothing of it."""
+        window = self.viewer.window._qt_window
+        with patch.object(window, "_save_current_window_settings"):
+            self.viewer.close()
+        self.__dict__.clear()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE)
+
+    def settle(self) -> None:
+        """Until nothing is to be done and all is told."""
+        self.until(lambda: not self.desk.worker.busy)
+        self.qtbot.wait(1)
+        QApplication.processEvents()
+        self.until(lambda: not self.desk.worker.busy)
+        QApplication.processEvents()
+
+    def open(self) -> None:
+        self.until(lambda: self.desk.scene is not None or not self.desk.opening)
+        assert self.desk.scene is not None, self.said
+        self.settle()
+
+    def place(self, index: Sequence[float]) -> QPoint:
+        """The pixel of the canvas at which a sample of the image is seen."""
+        world = self.scene.shown.to_world([index])[0]
+        return self.place_of_world(world)
+
+    def place_of_world(self, world: Sequence[float]) -> QPoint:
+        viewer = self.viewer
+        missing = viewer.dims.ndim - len(world)
+        at = np.array([world[axis - missing] for axis in viewer.dims.displayed[-2:]])
+        offset = (at - np.array(viewer.scene.camera.center)[-2:]) * viewer.scene.camera.zoom
+        middle = self.canvas.rect().center()
+        return QPoint(round(middle.x() + offset[1]), round(middle.y() + offset[0]))
+
+    def look_at(self, index: Sequence[float]) -> None:
+        """Move the sliders so that a sample is in the slice that is shown."""
+        world = self.scene.shown.to_world([index])[0]
+        for axis, value in enumerate(world, self.viewer.dims.ndim - len(world)):
+            if axis not in self.viewer.dims.displayed:
+                self.viewer.dims.set_point(axis, value)
+
+    def click(self, *index: float) -> None:
+        self.drag([index])
+
+    def drag(self, places: Sequence[Sequence[float]]) -> None:
+        """Press at the first place, move over the others, release at the last."""
+        self.look_at(places[0])
+        spots = [self.place(place) for place in places]
+        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+        self._mouse(QEvent.Type.MouseMove, spots[0], none, none)
+        self._mouse(QEvent.Type.MouseButtonPress, spots[0], left, left)
+        for start, end in itertools.pairwise(spots):
+            for share in (0.3, 0.7, 1.0):
+                spot = QPoint(*(round(a + (b - a) * share) for a, b in ((start.x(), end.x()), (start.y(), end.y()))))
+                self._mouse(QEvent.Type.MouseMove, spot, none, left)
+        self._mouse(QEvent.Type.MouseButtonRelease, spots[-1], left, none)
+
+    def _mouse(self, kind, spot: QPoint, button, buttons) -> None:
+        canvas = self.canvas
+        place, none = QPointF(spot), Qt.KeyboardModifier.NoModifier
+        event = QMouseEvent(kind, place, QPointF(canvas.mapToGlobal(spot)), button, buttons, none)
+        QApplication.sendEvent(canvas, event)
+        if kind == QEvent.Type.MouseMove:
+            self.qtbot.wait(8)  # napari throttles moves
+        QApplication.processEvents()
+
+    def press(self, key: str) -> None:
+        """Press a key on the canvas, such as ``G`` or ``Ctrl+Z``."""
+        *modifiers, letter = key.split("+")
+        names = {"Ctrl": Qt.KeyboardModifier.ControlModifier, "Shift": Qt.KeyboardModifier.ShiftModifier}
+        held = Qt.KeyboardModifier.NoModifier
+        for name in modifiers:
+            held |= names[name]
+        QTest.keyClick(self.canvas, getattr(Qt.Key, f"Key_{letter}"), held)
+        QApplication.processEvents()
+
+    def press_button(self, button) -> None:
+        assert button.isEnabled(), button.text()
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        QApplication.processEvents()
+
+    def preview(self) -> np.ndarray:
+        """Wait for the answer to the marks of now."""
+        self.settle()
+        return self.shown
+
+    def photograph(self, path) -> None:
+        QApplication.processEvents()
+        self.viewer.screenshot(str(path), canvas_only=False, flash=False)
+
+
+@contextmanager
+def no_thread_left():
+    before = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in before and t.name == "promptile-worker"]
+    assert not left
