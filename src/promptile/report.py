@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from promptile import models
+from promptile.models.published import all_published
+from promptile.models.weights import folders
 from promptile.run import Run, TiledRun
 from promptile.sources.protocol import Source
 
@@ -47,7 +49,17 @@ def describe_run(run: Run) -> dict[str, Any]:
 
 
 def describe_model(name: str) -> dict[str, Any]:
-    """A model's card, for images and for volumes."""
+    """A model's card, for images and for volumes; without its weights, what is known of those."""
+    if weights_here(name) is False:
+        wanted = all_published()[name]
+        return {
+            "name": name,
+            "weights": f"not here: promptile models fetch {name}",
+            "file": wanted.file,
+            "url": wanted.url,
+            "licence": wanted.licence,
+            "terms": wanted.terms,
+        }
     cards = [models.load(name, ndim).card for ndim in (2, 3)]
     card = cards[0]
     return {
@@ -56,5 +68,14 @@ def describe_model(name: str) -> dict[str, Any]:
         "abilities": sorted(card.abilities),
         "images": "2D and 3D" if {c.ndim for c in cards} == {2, 3} else f"{card.ndim}D",
         "licence": card.licence,
+        "device": card.device,
         "digest": [c.digest for c in cards],
     }
+
+
+def weights_here(name: str) -> bool | None:
+    """Whether a model's weights are where they are looked for; None if it has none."""
+    wanted = all_published().get(name)
+    if wanted is None:
+        return None
+    return any((folder / file).is_file() for folder in folders() for file in wanted.files)

@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from promptile import __version__
-from promptile.cli import caching
+from promptile.cli import caching, modelling
 from promptile.cli import commands as do
 from promptile.cli.replaying import replay_run
 from promptile.cli.statuses import USAGE
@@ -170,10 +170,13 @@ def _add_info(commands: Any) -> None:
 
 
 def _add_models(commands: Any) -> None:
-    parser = _add(commands, "models", do.show_models, "list the models, or show one", "promptile models show basin")
-    parser.add_argument("action", nargs="?", choices=["list", "show"], default="list")
+    summary, example = "list the models, show one, fetch its weights", "promptile models fetch mobile-sam"
+    parser = _add(commands, "models", modelling.show_models, summary, example)
+    parser.add_argument("action", nargs="?", choices=["list", "show", "fetch"], default="list")
     parser.add_argument("name", nargs="?", metavar="NAME")
-    _add_talk(parser)
+    parser.add_argument("--from", dest="file", metavar="FILE", help="fetch: copy the weights from this file")
+    parser.add_argument("--accept-licence", action="store_true", help="fetch: agree to the licence of the weights")
+    _add_talk(parser, progress=True)
 
 
 def _add_embed(commands: Any) -> None:

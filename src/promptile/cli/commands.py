@@ -136,21 +136,6 @@ def show_info(options: argparse.Namespace) -> int:
     return OK
 
 
-def show_models(options: argparse.Namespace) -> int:
-    """List the models, or show one."""
-    from promptile import models
-    from promptile.report import describe_model
-
-    if options.action == "list":
-        names = models.names()
-        print(json.dumps(names) if options.json else "\n".join(names))
-        return OK
-    if not options.name:
-        raise UsageError(f"Which model? promptile models show NAME; installed: {', '.join(models.names())}")
-    print_facts(describe_model(options.name), options)
-    return OK
-
-
 def compare_results(options: argparse.Namespace) -> int:
     """Print how a result differs from the truth."""
     from promptile.compare import compare

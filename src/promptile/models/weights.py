@@ -53,8 +53,8 @@ def find(model: str, names: Sequence[str], page: str, given: Path | str | None =
             if (folder / name).is_file():
                 return folder / name
     raise ModelError(
-        f"Model {model!r} needs its weights {names[0]}, and they are not in {' or '.join(map(str, places))}: download "
-        f"them from {page} into {places[-1]}, or set {FOLDERS} to the folder that holds them"
+        f"Model {model!r} needs its weights {names[0]}, and they are not in {' or '.join(map(str, places))}: get them "
+        f"with promptile models fetch {model}, or download {page} and set {FOLDERS} to the folder that holds it"
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from promptile.models.protocols import Ability
+from promptile.models.published import Published
 
 _SEGMENT_ANYTHING = "https://dl.fbaipublicfiles.com/segment_anything"
 _HQ = "https://huggingface.co/lkeab/hq-sam/resolve/main"
@@ -129,3 +130,17 @@ VARIANTS = {
     )
 }
 """By name."""
+
+
+def published() -> list[Published]:
+    """Where the weights of the family are; SAM's own name the beginning of their digests."""
+    return [
+        Published(
+            model=variant.name,
+            files=variant.files,
+            url=variant.page,
+            licence=variant.licence,
+            sha256=variant.file.removesuffix(".pth").rpartition("_")[2] if variant.family == "SAM" else "",
+        )
+        for variant in VARIANTS.values()
+    ]

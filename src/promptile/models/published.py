@@ -1,0 +1,77 @@
+"""What is known of models before their weights are here: where those are published, and under which licence.
+
+Packages that add models name a function of theirs in the group ``promptile.weights``; it gives a list of `Published`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from promptile.errors import ModelError
+
+GROUP = "promptile.weights"
+
+PERMISSIVE = frozenset({"Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "Unlicense"})
+"""SPDX names of licences that need nobody's consent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The weights of one model.
+
+    Parameters
+    ----------
+    model : str
+        The name that the user types.
+    files : tuple of str
+        Names that the file may have where it is looked for; the first is what its authors call it.
+    url : str
+        Where they publish it.
+    licence : str
+        SPDX name where there is one.
+    terms : str
+        Where the licence can be read.
+    sha256 : str
+        The file's digest, or how it begins; empty where its authors do not say.
+    """
+
+    model: str
+    files: tuple[str, ...]
+    url: str
+    licence: str
+    terms: str = ""
+    sha256: str = ""
+
+    @property
+    def file(self) -> str:
+        """What the file is called where it is published."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def free(self) -> bool:
+        """Whether its licence needs nobody's consent."""
+        return self.licence in PERMISSIVE
+
+
+def all_published() -> dict[str, Published]:
+    """All weights that installed packages know of, by model."""
+    known: dict[str, Published] = {}
+    for point in entry_points(group=GROUP):
+        known |= {each.model: each for each in point.load()()}
+    return known
+
+
+def published(model: str) -> Published:
+    """The weights of a model.
+
+    Raises
+    ------
+    ModelError
+        If it has none, or nobody knows where they are.
+    """
+    known = all_published()
+    if model not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise ModelError(f"Model {model!r} has no weights that could be fetched; those that have: {names}")
+    return known[model]
