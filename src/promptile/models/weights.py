@@ -67,8 +67,11 @@ def digest(path: Path) -> str:
 def complaint(path: Path) -> str:
     """What is wrong with a file that should hold weights and cannot be read; for the end of a sentence."""
     size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(512)
+    try:
+        with path.open("rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        return f"{error.strerror}"
     if not size:
         return "it is empty"
     if start.startswith(_POINTER):

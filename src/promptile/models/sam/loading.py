@@ -21,6 +21,11 @@ from promptile.models.sam.nets.network import Network
 from promptile.models.sam.variants import VARIANTS, Variant
 from promptile.models.weights import complaint
 
+_UNREADABLE = (
+    SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile,
+    RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError,
+)  # fmt: skip
+"""What readers raise for files that were cut off or are something else."""
 _WRAPPERS = ("model", "state_dict")
 _POSITIONS = "image_encoder.pos_embed"
 _NAMED = 3
@@ -43,8 +48,8 @@ def load_network(variant: Variant, path: Path, *, hq_token_only: bool = False) -
     wrong = _differences(network, tensors)
     if wrong:
         fitting = [v.name for v in VARIANTS.values() if v != variant and _fits(v, tensors)]
-        hint = f": it fits --model {' or '.join(fitting)}" if fitting else f": {variant.name} is {variant.file}"
-        raise ModelError(f"The weights {path} do not fit {variant.name}, {'; '.join(wrong)}{hint}")
+        cure = f"they fit --model {' or '.join(fitting)}" if fitting else f"get {variant.file} from {variant.page}"
+        raise ModelError(f"The weights {path} do not fit {variant.name}, {'; '.join(wrong)}: {cure}")
     ours = {
         name: torch.zeros(like.shape) if layout.lacks(name) else tensors[layout.key(name)]
         for name, like in network.state_dict().items()
@@ -58,7 +63,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by key, whatever they are wrapped in."""
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise ModelError(f"The weights {path} cannot be read: {complaint(path)}") from error
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -113,7 +118,11 @@ def _differences(network: Network, tensors: Mapping[str, Tensor]) -> list[str]:
         "unknown": sorted(present - needed.keys()),
         "of another shape": other,
     }
-    return [f"{len(keys)} keys are {what} ({_some(keys)})" for what, keys in found.items() if keys]
+    return [
+        f"{len(keys)} {'key is' if len(keys) == 1 else 'keys are'} {what} ({_some(keys)})"
+        for what, keys in found.items()
+        if keys
+    ]
 
 
 def _fits(variant: Variant, tensors: Mapping[str, Tensor]) -> bool:
