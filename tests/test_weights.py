@@ -65,8 +65,8 @@ def test_what_is_nowhere_is_named_with_places_and_cure(monkeypatch: pytest.Monke
         look()
     own, mine = tmp_path / "cache" / "weights", tmp_path / "mine"
     assert str(caught.value) == (
-        f"Model 'net' needs its weights net.pth, and they are not in {mine} or {own}: download them from "
-        f"https://example.org/net.pth into {own}, or set PROMPTILE_WEIGHTS to the folder that holds them"
+        f"Model 'net' needs its weights net.pth, and they are not in {mine} or {own}: get them with promptile models "
+        "fetch net, or download https://example.org/net.pth and set PROMPTILE_WEIGHTS to the folder that holds it"
     )
 
 
