@@ -59,6 +59,8 @@ class AskPanel(Panel):
         desk.opened.connect(self._on_opened)
         desk.changed.connect(self._on_changed)
         desk.asking.previewed.connect(self._on_previewed)
+        desk.asking.previewed.connect(self.show_tool)
+        desk.viewer.layers.selection.events.active.connect(self._on_selected)
         self._on_opened()
 
     def take(self, tool: Tool) -> None:
@@ -79,6 +81,10 @@ class AskPanel(Panel):
         """Show which tool is in hand, also if it was taken by napari's own buttons."""
         for tool, widget in self.tools.items():
             widget.setChecked(tool == self._tool())
+
+    def _on_selected(self, event: object = None) -> None:
+        if self._desk.scene is not None:
+            self.show_tool()
 
     def _set_live(self, live: bool) -> None:
         self._desk.asking.live = live
@@ -130,6 +136,8 @@ class AskPanel(Panel):
 
     def _on_previewed(self) -> None:
         preview = self._desk.asking.preview
+        if preview is not None and not preview.whole:
+            return
         while (item := self._pictures.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:

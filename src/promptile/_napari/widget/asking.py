@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -11,6 +12,7 @@ from promptile._napari.images import level_seen, view_window
 from promptile._napari.preview import Sketch
 from promptile._napari.widget.bridge import Rest
 from promptile._napari.widget.seen import Preview
+from promptile.engine.grow import Candidates
 from promptile.engine.objects import Grown
 from promptile.errors import PromptError
 from promptile.prompts.types import Prompt, Prompts
@@ -86,7 +88,9 @@ class Asking:
         desk.told.emit("Looking …", False)
         level = self._level()
         self._unasked = False
-        desk.preview_of(lambda session: _asked(session, prompts, level), *self._waited_for())
+        done, failed = self._waited_for()
+        look = _Look(lambda preview: desk.bridge.deliver(lambda: done(preview)))
+        desk.preview_of(lambda session: look.ask(session, prompts, level), done, failed)
 
     def _waited_for(self) -> tuple[Callable[[Preview], None], Callable[[Exception], None]]:
         """Show the answer to what is asked now, or that there is none; of earlier ones nobody hears any more."""
@@ -105,11 +109,13 @@ class Asking:
 
     def choose(self, candidate: int) -> None:
         """Take another one of the model's answers."""
-        self._desk.order(lambda session: _preview(session, session.choose(candidate)), *self._waited_for())
+        done, failed = self._waited_for()
+        look = _Look(lambda preview: self._desk.bridge.deliver(lambda: done(preview)))
+        self._desk.order(lambda session: look.choose(session, candidate), done, failed)
 
     def choose_next(self) -> None:
         """Take the next larger answer, or the smallest one after the largest."""
-        if self.preview is not None:
+        if self.preview is not None and self.preview.thumbnails:
             small = self.preview.thumbnails
             at = next((n for n, thumbnail in enumerate(small) if thumbnail.taken), -1)
             self.choose(small[(at + 1) % len(small)].candidate)
@@ -126,13 +132,15 @@ class Asking:
             desk.told.emit(str(error), True)
             return
         category, level, unasked = self.category, self._level(), self._unasked
-        scene.clear()  # at once: what is clicked from now on is about the next object
+        if desk.snapshot is not None and desk.snapshot.revised is not None:
+            category = ""  # a correction does not change it
+        scene.begin_next()  # at once: what is clicked from now on is about the next object
         self.show(None)
         self._unasked = False
 
         def keep(session: Session) -> int:
             if unasked:
-                _asked(session, marks, level)
+                _Look().ask(session, marks, level)
             return session.accept(category)
 
         def failed(error: Exception) -> None:
@@ -145,7 +153,7 @@ class Asking:
     def discard(self) -> None:
         """Begin another object; what was not accepted is dropped."""
         if self._desk.scene is not None:
-            self._desk.scene.clear()
+            self._desk.scene.begin_next()
             self.show(None)
             self._desk.order(lambda session: session.discard())
 
@@ -161,6 +169,8 @@ class Asking:
             else:
                 scene.show(prompt)
                 text = f"Object {object_id}: add, move or remove marks, then accept"
+            if scene.tool is None:  # the brush that was in hand would paint
+                scene.take("object")
             desk.told.emit(text, False)
 
         scene.clear()
@@ -193,7 +203,9 @@ class Asking:
         self.preview = preview
         scene.show_preview(None if preview is None else preview.sketch)
         self.previewed.emit()
-        if preview is not None:
+        if preview is not None and not preview.whole:
+            self._desk.told.emit("Following the object …", False)
+        elif preview is not None:
             unsure = ", open where two answers disagreed" if preview.open_edge else ""
             self._desk.told.emit(f"{preview.count:,} samples, score {preview.score:.2f}{unsure}", False)
 
@@ -217,11 +229,32 @@ class Asking:
             desk.idle(lambda session: session.prepare(window, level))
 
 
-def _asked(session: Session, prompts: Prompts, level: int) -> Preview:
-    session.look(level=level)
-    return _preview(session, session.predict(prompts))
+class _Look:
+    """One question to the model, in the worker's thread: a glimpse first, then all of the object.
 
+    Parameters
+    ----------
+    glimpsed : callable
+        Called with what the first window shows.
+    """
 
-def _preview(session: Session, grown: Grown) -> Preview:
-    small, sketch = thumbnails(session.setting.job, grown.candidates), Sketch.of(grown.mask)
-    return Preview(sketch, grown.mask.count, grown.score, grown.tiles, grown.open_edge, grown.level, small)
+    def __init__(self, glimpsed: Callable[[Preview], None] = lambda _: None) -> None:
+        self._glimpsed = glimpsed
+
+    def ask(self, session: Session, prompts: Prompts, level: int) -> Preview:
+        """What the prompts mean."""
+        session.look(level=level)
+        return self._whole(session, session.predict(prompts, glimpse=partial(self._first, session)))
+
+    def choose(self, session: Session, candidate: int) -> Preview:
+        """Another answer to what was asked last."""
+        return self._whole(session, session.choose(candidate, partial(self._first, session)))
+
+    def _first(self, session: Session, candidates: Candidates) -> None:
+        sketch = Sketch.at_first(candidates, session.source.levels[candidates.level])
+        count, score = int(sketch.samples.sum()), float(candidates.masks.scores[candidates.taken])
+        self._glimpsed(Preview(sketch, count, score, False, candidates.level, [], whole=False))
+
+    def _whole(self, session: Session, grown: Grown) -> Preview:
+        small, sketch = thumbnails(session.setting.job, grown.candidates), Sketch.of(grown.mask)
+        return Preview(sketch, grown.mask.count, grown.score, grown.open_edge, grown.level, small)

@@ -12,15 +12,18 @@ from promptile.grid import Window
 _AROUND = 2.0
 """How much more of the image is seen than what is flown to."""
 
+_LEAST = 48
+"""Samples that are seen around something tiny."""
+
 
 def fly_to(viewer: Any, shown: Shown, window: Window) -> None:
     """Show a window of an image in the middle of the view, in a volume its middle slice.
 
     What is in view at a sensible size is not enlarged any more than that: only as far as it fits.
     """
-    corners = np.array(np.meshgrid(*zip(window.start, np.subtract(window.stop, 1), strict=True))).reshape(
-        window.ndim, -1
-    )
+    more = np.maximum(_LEAST - np.array(window.shape), 0) / 2
+    ends = zip(window.start - more, np.array(window.stop) - 1 + more, strict=True)
+    corners = np.array(np.meshgrid(*ends)).reshape(window.ndim, -1)
     world = shown.to_world(corners.T)
     low, high = world.min(axis=0), world.max(axis=0)
     middle = (low + high) / 2

@@ -170,7 +170,10 @@ class Runs:
         attributes["name"] = f"{scene.shown.layer.name} {run.name.partition('-')[0]}"
         layer = Layer.create(data, attributes, kind)
         self.found[layer] = run
-        self._desk.viewer.layers.insert(self._desk.viewer.layers.index(scene.results.layer), layer)
+        layers = self._desk.viewer.layers
+        active = layers.selection.active
+        layers.insert(layers.index(scene.results.layer), layer)
+        layers.selection.active = active  # the user is at something else
         if run.failed:
             some = ", ".join(map(str, run.failed[:4]))
             text = f"{len(run.failed)} objects or tiles failed ({some}): run it again to try them again"
@@ -228,6 +231,7 @@ class Runs:
 
         def done(review: Review) -> None:
             self._review = review
+            self._hide(run)  # or one would not see which one is looked at
             self._step(lambda review: None)
 
         self._desk.order(begin, done)

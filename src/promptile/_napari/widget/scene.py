@@ -120,6 +120,12 @@ class Scene:
         clear(self.points, self.shapes)
         self._trail.clear()
 
+    def begin_next(self) -> None:
+        """Remove all marks; the first one of the next object is on it."""
+        self.clear()
+        if self.tool == "other":
+            self.take("object")
+
     @property
     def empty(self) -> bool:
         """Whether there are no marks."""
