@@ -148,3 +148,21 @@ def test_a_step_that_is_lost_takes_no_other_with_it(tmp_path: Path) -> None:
     again.redo()
     again.append(made(6))
     assert [step.highest for step in Journal(folder).steps] == [1, 3, 4, 5, 6]
+
+
+def test_ids_of_steps_that_were_cut_off_are_not_given_again() -> None:
+    folder = Memory()
+    journal = Journal(folder)
+    for n in (1, 2, 3):
+        journal.append(made(n))
+    journal.undo()
+    journal.undo()
+    folder.remove("journal/000003.json")  # killed when the next step was about to be written
+    for done in (1, 2):
+        again = Journal(folder)
+        assert (again.done, again.highest) == (done, 3)
+        if again.next_redone:
+            again.redo()
+    again.append(made(4))
+    assert Journal(folder).highest == 4
+    assert Journal(folder).done == 3

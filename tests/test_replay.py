@@ -65,6 +65,8 @@ def say_much(work: Session) -> None:
     work.look(level=1, window=(0, 6000))
     work.predict(Prompts.of(boxes=[[(150, 20), (250, 120)]]))
     work.accept("boxed")
+    work.predict(at(4))
+    assert work.accept() in work.states
     if "mask" in work.card.abilities:
         work.predict(polygon())
         work.accept()
@@ -165,6 +167,45 @@ def squares() -> np.ndarray:
 
 def square(n: int) -> Prompts:
     return Prompts.of(points=[(15 + 15 * n, 15)])
+
+
+class Several(Named):
+    """Answers with less and less of a square; the second answer is the best."""
+
+    def predict(self, embedding, prompt):
+        (mask,) = super().predict(embedding, prompt).logits
+        answers = [np.where(np.arange(mask.shape[1]) < end, mask, -6) for end in (40, 28, 16)]
+        return Masks(np.stack(answers).astype(np.float32), np.array([0.5, 0.9, 0.7]))
+
+
+def test_the_answer_that_was_chosen_is_the_answer_that_is_replayed() -> None:
+    with Session(squares(), Several("several"), window=(0, 3)) as work:
+        for n, candidate in enumerate((0, 2, None)):
+            work.predict(square(n), candidate)
+            work.accept()
+        assert work.run.objects["bbox"].tolist() == [[10, 10, 20, 30], [25, 10, 35, 16], [40, 10, 50, 28]]
+        again = replay(work.run, work.source, model=Several("several"))
+        assert again.identical
+        assert [state.asked["candidate"] for state in again.run.states().values()] == [0, 2, 1]
+
+
+def test_points_are_asked_again_at_the_level_that_they_were_asked_at() -> None:
+    with Session(np.kron(squares(), np.ones((6, 6), np.uint8)), "basin", window=(0, 3)) as work:
+        levels = []
+        for level in (0, 1, None):
+            work.look(level=level)
+            grown = work.predict(Prompts.of(points=[(90, 90)]))
+            levels.append(grown.level)
+            work.accept()
+        assert levels == [0, 1, 0]
+        seen = []
+        again = replay(work.run, work.source, progress=lambda *said: seen.append(said))
+        assert again.identical
+        assert [state.asked["level"] for state in again.run.states().values()] == [0, 1, None]
+        assert [state.record.tiles for state in again.run.states().values()] == [
+            state.record.tiles for state in work.states.values()
+        ]
+        assert seen == [("objects", n, 3) for n in range(4)]
 
 
 @pytest.fixture
