@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from perfect import Perfect
@@ -100,3 +101,14 @@ def test_a_session_paints_what_a_killed_one_had_not(tmp_path: Path) -> None:
         work.run.unpainted = work.run.grid.window
     with session(path) as work:
         assert (work.run.labels[10:40, 10:40] == 1).all()
+
+
+def test_a_glimpse_comes_before_the_whole() -> None:
+    """A river through many windows: the first one shows it long before its end is known."""
+    image = np.zeros((64, 600), np.uint8)
+    image[30:34] = 1
+    work = Session(image, Perfect(2), tiling=Tiling(64, 32), window=(0, 9))
+    seen = []
+    whole = work.predict(Prompts.of(points=[(31, 20)]), glimpse=seen.append)
+    assert [int((candidates.masks.logits[candidates.taken] > 0).sum()) for candidates in seen] == [4 * 64]
+    assert whole.mask.count == 4 * 600

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from promptile._napari.transforms import add_quietly, moved
+from promptile.engine.grow import Candidates
 from promptile.grid import Window
 from promptile.masks import BLOCK, ObjectMask
 
@@ -28,14 +29,14 @@ class Sketch:
     ----------
     start : tuple of int
         Index of its first sample in the image.
-    step : int
-        How many samples of the image one of its own covers along each axis.
+    steps : tuple of int
+        How many samples of the image one of its own covers, per axis.
     samples : ndarray of uint8
         1 where any of those belongs to the object.
     """
 
     start: tuple[int, ...]
-    step: int
+    steps: tuple[int, ...]
     samples: NDArray[np.uint8]
 
     @classmethod
@@ -51,7 +52,14 @@ class Sketch:
             place = Window(tuple(a // step for a in block.start), inside.shape)
             shared = place & box
             samples[shared.within(box).slices] = inside[shared.within(place).slices]
-        return cls(tuple(a * step for a in box.start), step, samples)
+        return cls(tuple(a * step for a in box.start), (step,) * ndim, samples)
+
+    @classmethod
+    def at_first(cls, candidates: Candidates, factors: Sequence[int]) -> Sketch:
+        """What the first window shows of an object, at a level with these factors."""
+        mask = candidates.masks.logits[candidates.taken] > 0
+        start = [a * f for a, f in zip(candidates.window.start, factors, strict=True)]
+        return cls(tuple(start), tuple(factors), mask.view(np.uint8))
 
 
 def show_mask(
@@ -68,7 +76,7 @@ def show_mask(
     layer : Labels, optional
         The layer of the last object, which shows this one from now on; another is made if it was deleted.
     """
-    place = moved(attributes, sketch.start, sketch.step)
+    place = moved(attributes, sketch.start, sketch.steps)
     if layer is None or layer not in viewer.layers:
         colours = DirectLabelColormap(color_dict={None: _COLOUR, 0: "transparent", 1: _COLOUR})
         layer = Labels(sketch.samples, name="preview", colormap=colours, opacity=0.5, **place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -59,12 +59,24 @@ class Grower:
             Lattice(embedder.source.grid.coarsen(factors).shape, size, overlap) for factors in embedder.source.levels
         ]
 
-    def grow(self, prompt: Prompt, candidate: int | None = None) -> Grown:
-        """The object that a prompt means; `candidate` is the answer to start from, the best one without it."""
+    def grow(
+        self, prompt: Prompt, candidate: int | None = None, glimpse: Callable[[Candidates], None] = lambda _: None
+    ) -> Grown:
+        """The object that a prompt means.
+
+        Parameters
+        ----------
+        prompt : Prompt
+        candidate : int, optional
+            The answer to start from; without it, the best one.
+        glimpse : callable, optional
+            Called with what the first window shows, before the object is followed into others and drawn finely.
+        """
         level = self.choose_level(prompt)
         walk = Walk(self.embedder, prompt, level, self.lattices[level])
         first, *others = self.seeds(prompt, level)
         candidates = walk.seed(first, candidate)
+        glimpse(candidates)
         walk.grow()
         for index in others:
             if index not in walk.answers:

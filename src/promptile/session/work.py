@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from promptile.engine.grow import Candidates
 from promptile.engine.job import Job
 from promptile.engine.objects import Grown
 from promptile.errors import PromptError, UsageError
@@ -159,7 +160,12 @@ class Session:
         """The object that the next `accept` replaces."""
         return self._revised
 
-    def predict(self, prompts: Prompts, candidate: int | None = None) -> Grown:
+    def predict(
+        self,
+        prompts: Prompts,
+        candidate: int | None = None,
+        glimpse: Callable[[Candidates], None] = lambda _: None,
+    ) -> Grown:
         """The object that the prompts mean; kept as `preview` until it is accepted or asked again.
 
         Parameters
@@ -168,6 +174,8 @@ class Session:
             Of one object.
         candidate : int, optional
             Which of the model's answers to take (``preview.candidates``); the best one without it.
+        glimpse : callable, optional
+            Called with what the first window shows, long before large objects are followed to their ends.
 
         Raises
         ------
@@ -183,11 +191,11 @@ class Session:
         self.setting.job.check_prompts(prompts)
         (asked,) = prompts.inside(self.source.grid.shape)
         self.run.draft = {"prompt": asked.to_json(), "revised": self._revised}
-        self.preview = self.setting.grower.grow(asked, candidate)
+        self.preview = self.setting.grower.grow(asked, candidate, glimpse)
         self._asked = asked
         return self.preview
 
-    def choose(self, candidate: int) -> Grown:
+    def choose(self, candidate: int, glimpse: Callable[[Candidates], None] = lambda _: None) -> Grown:
         """Another of the model's answers to what was asked last.
 
         Raises
@@ -197,7 +205,7 @@ class Session:
         """
         if self._asked is None:
             raise UsageError("There is no preview to choose from: call predict first")
-        return self.predict(Prompts((self._asked,)), candidate)
+        return self.predict(Prompts((self._asked,)), candidate, glimpse)
 
     def withdraw(self) -> None:
         """Forget what was asked and not accepted; an object that is revised still waits to be replaced."""

@@ -72,10 +72,11 @@ class Preview:
     sketch: Sketch
     count: int
     score: float
-    tiles: int
     open_edge: bool
     level: int
     thumbnails: list[Thumbnail]
+    whole: bool = True
+    """Whether it is all of the object, or what the first window shows."""
 
 
 def _words(step: Step | None) -> str:
