@@ -27,6 +27,31 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture
+def open_desk(make_napari_viewer, qtbot, npe2pm, monkeypatch, tmp_path):
+    """Makes a window with the widget on an image: ``open_desk(path_or_array_or_sample, model)``."""
+    import desks  # needs Qt
+
+    made = []
+
+    def make(image=None, model="oracle", seen=True):
+        desks.install(monkeypatch, tmp_path / "sessions", model)
+        viewer = make_napari_viewer(show=True)
+        viewer.window._qt_window.resize(1300, 850)
+        if image is not None:
+            desks.add(viewer, image)
+        made.append(desks.Window(viewer, qtbot))
+        if image is not None and seen:
+            made[-1].open()
+        return made[-1]
+
+    with npe2pm.tmp_plugin(package="promptile"):
+        yield make
+        for window in made:
+            window.end()
+        made.clear()
+
+
 WINDOW_LIBRARIES = (
     "libEGL.so.1", "libGL.so.1", "libxkbcommon-x11.so.0", "libxcb-cursor.so.0", "libxcb-icccm.so.4",
     "libxcb-keysyms.so.1", "libxcb-shape.so.0", "libdbus-1.so.3",

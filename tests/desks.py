@@ -12,15 +12,18 @@ from importlib.metadata import EntryPoint
 from unittest.mock import patch
 
 import numpy as np
+from affine import Affine
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from kinds import write_tif
 from perfect import Perfect
 from promptile._napari.settings import Settings
 from promptile.models import registry
 from proposers import Whole
+from test_run import scene
 
 PATIENCE = 60_000
 """Milliseconds for what should come at once, on a machine that does other things."""
@@ -92,6 +95,16 @@ def install(monkeypatch, folder, model: str) -> None:
     monkeypatch.setattr(Settings, "read", classmethod(lambda cls: settings))
 
 
+def add(viewer, image) -> None:
+    """Add an image: a sample by its name, an array, or a file."""
+    if isinstance(image, str):
+        viewer.open_sample("promptile", image)
+    elif isinstance(image, np.ndarray):
+        viewer.add_image(image)
+    else:
+        viewer.open(image, plugin="promptile")
+
+
 class Window:
     """A viewer with the widget, and hands."""
 
@@ -122,13 +135,18 @@ class Window:
         return [table.state(row).record.id for row in range(table.rowCount())]
 
     @property
+    def states(self):
+        """What the window knows of all objects."""
+        return self.desk.snapshot.states
+
+    @property
     def shown(self) -> np.ndarray:
         """Where the preview is, as the layer shows it; of an image's shape."""
         layer, whole = self.scene._preview, np.zeros(self.scene.shown.grid.shape, bool)
         if layer is None or not layer.visible or self.desk.asking.preview is None:
             return whole
         sketch = self.desk.asking.preview.sketch
-        assert sketch.step == 1
+        assert set(sketch.steps) == {1}
         at = tuple(slice(a, a + n) for a, n in zip(sketch.start, layer.data.shape, strict=True))
         whole[at] = layer.data > 0
         corner = self.scene.shown.to_index([layer.data_to_world((0,) * layer.ndim)])
@@ -137,6 +155,8 @@ class Window:
 
     def end(self) -> None:
         """Close the viewer, and hold nothing of it."""
+        if "viewer" not in self.__dict__:
+            return
         window = self.viewer.window._qt_window
         with patch.object(window, "_save_current_window_settings"):
             self.viewer.close()
@@ -223,8 +243,16 @@ class Window:
         self.settle()
         return self.shown
 
+    def keep(self, *places: Sequence[float]) -> None:
+        """Click, and accept."""
+        for place in places:
+            self.click(*place)
+        self.preview()
+        self.press("G")
+        self.settle()
+
     def photograph(self, path) -> None:
-        QApplication.processEvents()
+        self.qtbot.wait(100)
         self.viewer.screenshot(str(path), canvas_only=False, flash=False)
 
 
@@ -234,3 +262,18 @@ def no_thread_left():
     yield
     left = [t for t in threading.enumerate() if t not in before and t.name == "promptile-worker"]
     assert not left
+
+
+TRUTH = np.kron(scene(), np.ones((2, 2), np.uint8))
+"""Nine squares of 60 x 60 samples, each of its own value."""
+
+
+def squares(path):
+    """Write them as a GeoTIFF."""
+    write_tif(path, TRUTH[None], transform=Affine(0.5, 0, 5e5, 0, -0.5, 45e5))
+    return path
+
+
+def middle(number: int) -> tuple[int, int]:
+    """Where a square is."""
+    return 49 + 90 * ((number - 1) // 3), 49 + 90 * ((number - 1) % 3)

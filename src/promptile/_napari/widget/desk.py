@@ -239,8 +239,14 @@ class Desk:
         self.bridge.deliver(renew)  # not while napari removes layers: it would remove the new one too
 
     def _on_image_gone(self) -> None:
-        self._warn("The image was removed; its objects are kept: open it again to go on")
-        self.bridge.deliver(self.leave)
+        scene = self.scene
+
+        def leave() -> None:
+            if scene is self.scene:  # and the window is not closed
+                self._warn("The image was removed; its objects are kept: open it again to go on")
+                self.leave()
+
+        self.bridge.deliver(leave)
 
     def _on_image_changed(self) -> None:
         layer, snapshot = self._opening, self.snapshot

@@ -105,8 +105,13 @@ class Objects:
         desk.told.emit(f"Painting on object {object_id}; napari's eraser takes parts away", False)
 
     def undo(self) -> None:
-        """Take back the last mark that is not accepted, else the last step."""
-        if self._desk.scene is not None and self._desk.scene.take_back_mark():
+        """Take back the last mark that is not accepted, else a correction that was begun, else the last step."""
+        scene = self._desk.scene
+        if scene is not None and scene.take_back_mark():
+            return
+        if scene is not None and not scene.empty:  # marks that were brought back, to correct an object
+            self._desk.asking.discard()
+            self._desk.told.emit("The marks are dropped", False)
             return
         self._desk.order(lambda session: session.undo(), lambda step: self._tell(step, "Taken back"))
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPoint, QSortFilterProxyModel, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QColorDialog, QHeaderView, QTableView
 
 from promptile._napari.widget.desk import Desk
-from promptile._napari.widget.parts import Panel, button, row
+from promptile._napari.widget.parts import Panel, able, button, row
 from promptile.run import State
 
 _COLUMNS = ("id", "category", "score", "size", "from")
@@ -23,6 +24,8 @@ class ObjectsTable(QAbstractTableModel):
         super().__init__()
         self._desk = desk
         self._states: list[State] = []
+        self.selected: Callable[[], list[int]] = list
+        """Objects that are renamed together."""
 
     def learn(self) -> None:
         """Take what the desk knows now."""
@@ -63,8 +66,11 @@ class ObjectsTable(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = _ROLES.DisplayRole) -> Any:
         state, column = self._states[index.row()], _COLUMNS[index.column()]
-        if role == _ROLES.BackgroundRole and column == "id" and state.colour:
-            return QColor(state.colour)
+        if role == _ROLES.DecorationRole and column == "id" and self._desk.scene is not None:
+            colour = self._desk.scene.results.layer.get_color(state.record.id)
+            return None if colour is None else QColor.fromRgbF(*map(float, colour))
+        if role == _ROLES.ToolTipRole and column == "category":
+            return state.record.category or "Double-click to name a category"
         if role == _ROLES.TextAlignmentRole and column in ("id", "score", "size"):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role not in (_ROLES.DisplayRole, _ROLES.EditRole, _ROLES.UserRole):
@@ -87,9 +93,10 @@ class ObjectsTable(QAbstractTableModel):
         return flags | Qt.ItemFlag.ItemIsEditable if _COLUMNS[index.column()] == "category" else flags
 
     def setData(self, index: QModelIndex, value: Any, role: int = _ROLES.EditRole) -> bool:
-        record = self._states[index.row()].record
-        if str(value).strip() != record.category:
-            self._desk.objects.rename([record.id], str(value).strip())
+        record, category = self._states[index.row()].record, str(value).strip()
+        if category != record.category:
+            together = self.selected()
+            self._desk.objects.rename(together if record.id in together else [record.id], category)
         return True
 
 
@@ -99,10 +106,16 @@ class ObjectsPanel(Panel):
     def __init__(self, desk: Desk) -> None:
         super().__init__("Objects")
         self._desk = desk
+        self._quiet = False  # whether it is not the user who selects
         self.table = ObjectsTable(desk)
+        self.correct = button("Correct", "Bring the object's marks back, to add, move or remove some", self._revise)
+        self.brush = button("Brush", "Paint on the object, or erase parts of it, with napari's brush", self._brush)
+        self.colour = button("Colour", "Choose a colour for the selected objects", self._recolour)
+        self.remove = button("Delete", "Remove the selected objects", self._delete)
         self._sorted = QSortFilterProxyModel()
         self._sorted.setSourceModel(self.table)
         self._sorted.setSortRole(_ROLES.UserRole)
+        self.table.selected = lambda: self.selected
         self.view = QTableView()
         self.view.setModel(self._sorted)
         self.view.setSortingEnabled(True)
@@ -113,15 +126,12 @@ class ObjectsPanel(Panel):
         self.view.verticalHeader().hide()
         self.view.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.view.selectionModel().currentRowChanged.connect(self._fly)
+        self.view.selectionModel().selectionChanged.connect(self._selection_changed)
         self.inside.addWidget(self.view)
         self.inside.addWidget(
-            row(
-                button("Correct", "Bring the object's marks back, to add, move or remove some", self._revise),
-                button("Brush", "Paint on the object, or erase parts of it, with napari's brush", self._brush),
-                button("Colour", "Choose a colour for the selected objects", self._recolour),
-                button("Delete", "Remove the selected objects", self._delete),
-            )
+            row(self.correct, self.brush, self.colour, self.remove),
         )
+        self._selection_changed()
         desk.changed.connect(self._on_changed)
         desk.opened.connect(self._on_changed)
 
@@ -135,38 +145,49 @@ class ObjectsPanel(Panel):
         """Select an object."""
         at = self.table.row_of(object_id)
         if at >= 0:
-            self.view.selectRow(self._sorted.mapFromSource(self.table.index(at, 0)).row())
+            self._quiet = True
+            self.view.selectRow(self._row_of(at))
+            self._quiet = False
+
+    def centre_of(self, object_id: int) -> QPoint:
+        """Where its row is on the screen."""
+        return self.view.visualRect(self._sorted.index(self._row_of(self.table.row_of(object_id)), 0)).center()
+
+    def _row_of(self, at: int) -> int:
+        return self._sorted.mapFromSource(self.table.index(at, 0)).row()
 
     def _on_changed(self) -> None:
+        selected = self.selected
+        self._quiet = True
         self.table.learn()
+        self._quiet = False
+        for object_id in selected if self.selected != selected else ():
+            self.select(object_id)  # new rows lose the selection
         snapshot = self._desk.snapshot
         count = 0 if snapshot is None else len(snapshot.states)
         self.title.setText(f"Objects ({count})" if count else "Objects")
 
     def _fly(self, current: QModelIndex, before: QModelIndex) -> None:
-        if current.isValid() and self.view.hasFocus():
+        if current.isValid() and not self._quiet:
             self._desk.objects.show(self.table.state(self._sorted.mapToSource(current).row()).record.id)
 
     def _revise(self) -> None:
-        if self._chosen():
-            self._desk.objects.show(self.selected[0])
-            self._desk.asking.revise(self.selected[0])
+        self._desk.objects.show(self.selected[0])
+        self._desk.asking.revise(self.selected[0])
 
     def _brush(self) -> None:
-        if self._chosen():
-            self._desk.objects.brush(self.selected[0])
+        self._desk.objects.brush(self.selected[0])
 
     def _recolour(self) -> None:
-        if self._chosen():
-            colour = QColorDialog.getColor(parent=self)
-            if colour.isValid():
-                self._desk.objects.recolour(self.selected, colour.name())
+        colour = QColorDialog.getColor(parent=self)
+        if colour.isValid():
+            self._desk.objects.recolour(self.selected, colour.name())
 
     def _delete(self) -> None:
-        if self._chosen():
-            self._desk.objects.delete(self.selected)
+        self._desk.objects.delete(self.selected)
 
-    def _chosen(self) -> bool:
-        if not self.selected:
-            self._desk.told.emit("Select an object in the table first", True)
-        return bool(self.selected)
+    def _selection_changed(self, *_: object) -> None:
+        count = len(self.selected)
+        for widget, enough in ((self.correct, count == 1), (self.brush, count == 1), (self.colour, count > 0)):
+            able(widget, enough, "Select an object in the table first" if not count else "Select one object only")
+        able(self.remove, count > 0, "Select an object in the table first")

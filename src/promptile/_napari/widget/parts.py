@@ -98,6 +98,14 @@ def button(text: str, help_text: str, pressed: Callable[[], None], key: str = ""
     return widget
 
 
+def able(widget: QWidget, enabled: bool, why_not: str) -> None:
+    """Enable a widget, or say in its help why it is not."""
+    if widget.property("help") is None:
+        widget.setProperty("help", widget.toolTip())
+    widget.setEnabled(enabled)
+    widget.setToolTip(widget.property("help") if enabled else why_not)
+
+
 def toggle(text: str, help_text: str, pressed: Callable[[], None]) -> QToolButton:
     """A button that stays down."""
     widget = QToolButton()
