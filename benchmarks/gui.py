@@ -1,0 +1,92 @@
+"""How the napari window behaves: is it ever frozen, how fast is a click answered, is memory flat, is anything lost?
+
+    QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/gui.py [SCENE ...] [--seconds 20]
+
+Each scene plays in a napari of its own, with settings, sessions and caches of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+NAMES = ("baseline", "sleeping", "computing", "storm", "storm_run", "latency", "cold", "clicks", "images", "kill")
+_MARK = "rows: "
+
+
+def main() -> None:
+    """Play the scenes that were asked for, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenes", nargs="*", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--seconds", type=float, default=20, help="length of a measurement; below 10 for a trial")
+    parser.add_argument("--why", action="store_true", help="say what the window did when it was late; slows it down")
+    parser.add_argument("--here", metavar="FOLDER", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    for name in asked.scenes or NAMES:
+        if asked.here is not None:
+            print(_MARK + json.dumps(play(name, asked.here, asked.seconds, why=asked.why)))
+        else:
+            show(in_own_process(name, sys.argv[1:], asked.scenes))
+
+
+def in_own_process(name: str, arguments: list[str], scenes: list[str]) -> list[dict[str, Any]]:
+    """The rows of a scene."""
+    options = [a for a in arguments if a not in scenes]
+    with tempfile.TemporaryDirectory(prefix="gui-") as folder:
+        command = [sys.executable, __file__, name, *options, "--here", folder]
+        told = subprocess.run(command, env=surroundings(Path(folder), name), stdout=subprocess.PIPE, text=True)
+    rows = []
+    for line in told.stdout.splitlines():
+        if line.startswith(_MARK):
+            rows = json.loads(line.removeprefix(_MARK))
+        else:
+            print(line)
+    if told.returncode or not rows:
+        print(f"{name}: ended with status {told.returncode}")
+    return rows
+
+
+def surroundings(folder: Path, name: str) -> dict[str, str]:
+    """An environment in which nothing is kept from before, but for compiled code."""
+    own = {
+        "XDG_DATA_HOME": str(folder / "sessions"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "NAPARI_CONFIG": str(folder / "napari.yaml"),
+    }
+    if name == "cold":
+        own["NUMBA_CACHE_DIR"] = str(folder / "compiled")
+    return dict(os.environ) | own
+
+
+def play(name: str, folder: Path, seconds: float, *, why: bool) -> list[dict[str, Any]]:
+    """Play one scene in this process."""
+    from gui_scenes import SCENES
+    from gui_window import Window
+
+    rows: list[dict[str, Any]] = []
+    window = Window(why=why)
+    window.play(SCENES[name](window, rows, folder, seconds))
+    for cause, times in window.clock.causes.most_common(12):
+        print(f"late {times} times: {cause}")
+    window.viewer.close()
+    return rows
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print a table."""
+    if rows:
+        table = csv.DictWriter(sys.stdout, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

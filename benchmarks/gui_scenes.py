@@ -1,0 +1,256 @@
+"""What happens in the window: each scene plays in a process of its own and gives the rows of a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gui_models import Sleeping, mosaic
+from gui_window import Script, Window
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+
+import promptile as pt
+from promptile.samples import sample
+from promptile.session import Session
+
+Row = dict[str, Any]
+_G = Qt.Key.Key_G
+
+
+def opened(window: Window, path: Path) -> Script:
+    """Open an image, and our widget if it is not there yet."""
+    window.viewer.open(str(path), plugin="promptile")
+    if window.widget is None:
+        window.dock()
+    yield lambda: window.scene is not None
+    yield from rested(window)
+
+
+def rested(window: Window) -> Script:
+    """Let the view rest, and the model look at it."""
+    yield 1.0
+    yield lambda: window.idle
+    yield 0.2
+
+
+def zoomed(window: Window, zoom: float = 1.0) -> Script:
+    """So close that points are asked at the finest level."""
+    window.viewer.scene.camera.zoom = zoom
+    yield from rested(window)
+
+
+def places(window: Window, count: int, seed: int = 0, around: float = 0.8) -> NDArray[np.float64]:
+    """``(count, 2)``: indices in the middle of the view, where there is something for the model to see."""
+    box = window.seen()
+    random = np.random.default_rng(seed)
+    source = window.scene.shown.source
+    found: list[NDArray[np.float64]] = []
+    while len(found) < count:
+        spot = np.add(box.start, np.multiply(box.shape, 0.5 + around * random.uniform(-0.5, 0.5, 2)))
+        if source.valid(pt.Window(tuple(np.rint(spot).astype(int).tolist()), (1, 1))).all():
+            found.append(spot)
+    return np.array(found)
+
+
+def answered(window: Window) -> Callable[[], bool]:
+    """Whether all marks are answered and shown."""
+    return lambda: window.idle and window.desk.asking.preview is not None
+
+
+def panned(window: Window, seconds: float) -> Script:
+    """The user moves the view about."""
+    camera = window.viewer.scene.camera
+    for i in range(round(seconds / 0.15)):
+        camera.center = (0, camera.center[-2], camera.center[-1] + (5 if i % 2 else -5))
+        yield 0.15
+
+
+def baseline(window: Window, rows: list[Row], folder: Path, seconds: float) -> Script:
+    """napari alone, with an image and without us."""
+    window.viewer.open(str(mosaic(folder / "mosaic.tif", 4)), plugin="promptile")
+    yield 3.0
+    window.clock.begin()
+    yield seconds
+    rows.append({"scene": "napari alone, at rest", **window.clock.row()})
+    window.clock.begin()
+    yield from panned(window, seconds)
+    rows.append({"scene": "napari alone, the view is moved", **window.clock.row()})
+
+
+def running(window: Window, rows: list[Row], folder: Path, seconds: float, *, sleeping: bool) -> Script:
+    """A run of everything over an image of 6144 x 6144, from its start to its end."""
+    name = "a model that sleeps" if sleeping else "basin"
+    yield from opened(window, mosaic(folder / "mosaic.tif", 4))
+    if sleeping:
+        window.desk.asking.look(model=Sleeping())
+    yield from rested(window)
+    window.clock.begin()
+    window.widget.run.start.click()
+    yield 0.5
+    yield seconds
+    rows.append({"scene": f"{name} runs, the user waits", **window.clock.row()})
+    window.clock.begin()
+    yield from panned(window, seconds / 2)
+    rows.append({"scene": f"{name} runs, the view is moved", **window.clock.row()})
+    window.clock.begin()
+    for place in places(window, round(seconds / 2)):
+        if not window.desk.runs.going_on:
+            break
+        window.click(place)
+        yield 2.0
+        window.press(_G)
+    rows.append({"scene": f"{name} runs, an object every 2 s", **window.clock.row()})
+    window.clock.begin()
+    yield lambda: not window.desk.runs.going_on
+    yield 2.0
+    rows.append({"scene": f"{name} runs to its end, and is shown", **window.clock.row()})
+
+
+def storm(window: Window, rows: list[Row], folder: Path, seconds: float, *, run: bool) -> Script:
+    """300 clicks, 5 per second, every tenth one is followed by an accept; then the same without a window."""
+    path = mosaic(folder / "mosaic.tif", 4) if run else Path(str(sample("scene.tif")))
+    yield from opened(window, path)
+    if run:
+        window.desk.asking.look(model=Sleeping())
+        yield from rested(window)
+        window.widget.run.start.click()
+        yield 1.0
+    groups = clicked_groups(window, count=30 if seconds > 10 else 5)
+    level, marks = window.desk.asking._level(), []
+    window.clock.begin()
+    for group in groups:
+        for n, place in enumerate(group):
+            window.click(place)
+            if n == len(group) - 1:
+                marks.append(np.array(window.scene.points.data))
+                if len(marks) < len(groups):
+                    window.press(_G)
+            yield 0.2
+    gaps = window.clock.row()
+    if run:
+        window.desk.runs.cancel()
+    yield answered(window)
+    yield 0.5
+    yield answered(window)
+    headless = Session(window.scene.shown.source, window.desk._session.setting.job.model)
+    wrong = 0
+    for number, asked in enumerate(marks, 1):
+        headless.look(level=level)
+        found = headless.predict(one_object(asked))
+        if number < len(marks):
+            kept = window.desk._session.run.mask(number)
+            wrong += not _same(kept, found.mask)
+            headless.accept()
+        else:
+            shown = window.scene._preview.data
+            wrong += shown.sum() != found.mask.count or window.desk.asking.preview.count != found.mask.count
+    labels = np.array_equal(window.desk._session.run.labels[...], headless.run.labels[...])
+    lost = sum(len(group) for group in groups) - sum(map(len, marks))
+    rows.append(
+        {
+            "scene": f"{sum(map(len, groups))} clicks, 5 per second{', beside a run' if run else ''}",
+            "objects": len(window.desk.snapshot.states),
+            "clicks lost": lost,
+            "objects wrong": wrong,
+            "labels equal": labels,
+            **gaps,
+        }
+    )
+
+
+def clicked_groups(window: Window, count: int) -> list[NDArray[np.float64]]:
+    """Ten marks for each of many objects, near each other."""
+    random = np.random.default_rng(1)
+    return [centre + random.uniform(-12, 12, (10, 2)) for centre in places(window, count, seed=1, around=0.7)]
+
+
+def one_object(points: NDArray[np.float64]) -> pt.Prompts:
+    """Prompts that ask for one object by all points together."""
+    return pt.Prompts.of(points=points, objects=[1] * len(points))
+
+
+def _same(some: Any, other: Any) -> bool:
+    return some.window == other.window and all(
+        np.array_equal(a[1], b[1]) for a, b in zip(some.blocks(), other.blocks(), strict=True)
+    )
+
+
+def latency(window: Window, rows: list[Row], folder: Path, seconds: float) -> Script:
+    """From a click to its preview on the screen, beside the same question to a session without a window."""
+    yield from opened(window, Path(str(sample("scene.tif"))))
+    for zoom, text in ((1.0, "close"), (0.45, "from afar")):
+        yield from zoomed(window, zoom)
+        alone = Session(window.scene.shown.source)
+        alone.look(level=window.desk.asking._level())
+        shown: list[float] = []
+        window.desk.asking.previewed.connect(lambda shown=shown: shown.append(time.perf_counter()))
+        clicks, models = [], []
+        for n, place in enumerate(places(window, 64 if seconds > 10 else 12, seed=2)):
+            shown.clear()
+            begun = time.perf_counter()
+            window.click(place)
+            yield lambda: window.desk.asking.preview is not None
+            clicks.append(shown[-1] - begun)
+            yield lambda: window.idle
+            yield 0.1
+            prompts = one_object(np.array(window.scene.points.data))
+            models.append(_seconds_alone(alone, prompts))
+            window.desk.asking.discard()
+            yield lambda: window.idle
+            yield 0.1 if n else 1.0
+        rows.append({"scene": f"click to preview, {text}", **_latencies(np.array(clicks), np.array(models))})
+
+
+def _seconds_alone(session: Session, prompts: pt.Prompts) -> float:
+    """How long the session takes for a question, with all that it has looked at in its cache."""
+    took = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        session.predict(prompts)
+        took.append(time.perf_counter() - begun)
+    return took[-1]
+
+
+def _latencies(clicks: NDArray[np.float64], models: NDArray[np.float64]) -> Row:
+    over = 1000 * (clicks - models)
+    return {
+        "clicks": len(clicks),
+        "ms, median": round(1000 * float(np.median(clicks))),
+        "95 %": round(1000 * float(np.percentile(clicks, 95))),
+        "model ms, median": round(1000 * float(np.median(models))),
+        "model 95 %": round(1000 * float(np.percentile(models, 95))),
+        "more ms, median": round(float(np.median(over))),
+        "ratio of medians": round(float(np.median(clicks) / np.median(models)), 2),
+        "within 1.3 x + 30 ms": f"{np.mean(clicks <= 1.3 * models + 0.03):.0%}",
+    }
+
+
+def cold(window: Window, rows: list[Row], folder: Path, seconds: float) -> Script:
+    """The first preview ever: all caches of compiled code are empty."""
+    window.viewer.open(str(sample("scene.tif")), plugin="promptile")
+    yield 2.0
+    begun = time.perf_counter()
+    window.clock.begin()
+    window.dock()
+    yield lambda: window.scene is not None
+    opened_after = time.perf_counter() - begun
+    window.click(places(window, 1)[0])
+    yield lambda: window.desk.asking.preview is not None
+    took = time.perf_counter() - begun
+    row = {"scene": "first preview", "opened s": round(opened_after, 1), "preview s": round(took, 1)}
+    rows.append(row | window.clock.row())
+
+
+SCENES: dict[str, Callable[[Window, list[Row], Path, float], Iterator[Any]]] = {
+    "baseline": baseline,
+    "sleeping": lambda *of: running(*of, sleeping=True),
+    "computing": lambda *of: running(*of, sleeping=False),
+    "storm": lambda *of: storm(*of, run=False),
+    "storm_run": lambda *of: storm(*of, run=True),
+    "latency": latency,
+    "cold": cold,
+}
