@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -334,6 +335,30 @@ def kill_and_look(folder: Path, seeds: range) -> None:
 
 
 # Folders that fail
+
+
+def test_labels_that_a_full_disk_has_left_behind_are_painted_by_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_session(tmp_path / "s.run.zarr") as work:
+        for start in ((10, 10), (60, 60)):
+            accept_box(work, Window(start, (20, 20)))
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(type(work.run.labels), "__setitem__", full)
+        with pytest.raises(OSError, match="No space"):
+            work.delete([1])
+        monkeypatch.undo()
+        assert not work.run.finished
+        work.delete([2])
+        assert not work.run.labels[...].any()
+        check_whole(work.run)
+        work.undo()
+        work.undo()
+        check_whole(work.run)
+        assert list(work.states) == [1, 2]
 
 
 def test_two_sessions_on_one_folder(tmp_path: Path) -> None:

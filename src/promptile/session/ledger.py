@@ -27,6 +27,8 @@ class Ledger:
 
     def __init__(self, run: PromptedRun) -> None:
         self.run = run
+        self._behind: list[Window] = []
+        """Where the labels do not show what the journal says: not for long, unless the disk is full."""
         try:
             self._states = run.states()
         except RunError:
@@ -114,14 +116,15 @@ class Ledger:
     def _follow(self, states: Mapping[int, State | None], step: Step) -> None:
         merged = {**self._states, **states}
         self._states = {i: state for i, state in sorted(merged.items()) if state is not None}
-        windows = repainted(step)
-        if windows:
-            paint(self.run, self._records(), within=windows)
+        self._behind += repainted(step)
+        if self._behind:
+            paint(self.run, self._records(), within=self._behind)
             self.run.unpainted = None
+            self._behind = []
 
     def _mark(self, step: Step) -> None:
         """Said before anything is changed: who finds the run after a crash paints there."""
-        windows = repainted(step)
+        windows = self._behind + repainted(step)
         if windows:
             self.run.unpainted = reduce(Window.__or__, windows)
 

@@ -15,6 +15,7 @@ from promptile.engine.everything import Everything
 from promptile.engine.flatten import Keep
 from promptile.engine.progress import Progress
 from promptile.errors import PromptError, UsageError
+from promptile.folders import Local
 from promptile.grid import Window
 from promptile.prompts.area import Area
 from promptile.prompts.types import Prompt, Prompts
@@ -90,8 +91,7 @@ class Request:
             If no prompt lies in the area.
         """
         place = self.place(session)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.with_suffix(_ASKED).write_text(json.dumps(self.to_json()))
+        Local(place.parent).write(place.with_suffix(_ASKED).name, json.dumps(self.to_json()).encode())
         area = None if self.area is None else Area(self.area)
         common: dict[str, Any] = {**session.options, "out": place, "progress": progress}
         if self.prompts is None:
