@@ -6,6 +6,7 @@ from promptile.session.requests import Asked, Request, asked_before
 from promptile.session.reviewing import Review
 from promptile.session.setting import Setting
 from promptile.session.strokes import Stroke
+from promptile.session.taking import is_of
 from promptile.session.thumbnails import Thumbnail, thumbnails
 from promptile.session.work import Session
 from promptile.session.worker import Ticket, Worker
@@ -22,6 +23,7 @@ __all__ = [
     "Ticket",
     "Worker",
     "asked_before",
+    "is_of",
     "place_of",
     "put_away",
     "replay",

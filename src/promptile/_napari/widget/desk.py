@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_warning
 from psygnal import Signal
 
-from promptile._napari.images import Shown
 from promptile._napari.settings import Settings
 from promptile._napari.widget.asking import SEEN, Asking
 from promptile._napari.widget.bridge import Bridge
 from promptile._napari.widget.objects import Objects
+from promptile._napari.widget.opening import Opened, open_session, runs_shown
 from promptile._napari.widget.runs import Runs
 from promptile._napari.widget.scene import Scene
 from promptile._napari.widget.seen import Snapshot, table_of
 from promptile.engine.progress import one_line
 from promptile.errors import PromptileError
 from promptile.grid import Window
-from promptile.prompts.types import Prompt
-from promptile.session import Asked, Session, Ticket, Worker, asked_before, place_of, put_away
+from promptile.session import Session, Ticket, Worker, put_away
 from promptile.session.ledger import repainted
 
 T = TypeVar("T")
@@ -78,15 +76,9 @@ class Desk:
         self._wish = wish = object()
         model, folder = model or self.settings.model, self.settings.sessions_folder
 
-        def begin() -> _Opened:
-            shown = Shown.of(self.viewer, layer)
-            session = Session(
-                shown.source, model, out=place_of(shown.source, folder), checkpoint=self.worker.checkpoint
-            )
-            draft = session.resume()
-            return _Opened(shown, session, Snapshot.of(session), draft, asked_before(session))
+        runs, checkpoint = runs_shown(self.viewer), self.worker.checkpoint
 
-        def done(found: _Opened) -> None:
+        def done(found: Opened) -> None:
             if wish is self._wish and layer in self.viewer.layers:
                 self._arrange(found)
             else:  # another one was wanted meanwhile
@@ -98,10 +90,12 @@ class Desk:
             self.failed(error)
 
         self.told.emit(f"Opening {layer.name} …", False)
-        self.worker.order(begin, done, failed)
+        self.worker.order(lambda: open_session(self.viewer, layer, model, folder, checkpoint, runs), done, failed)
 
-    def _arrange(self, found: _Opened) -> None:
+    def _arrange(self, found: Opened) -> None:
         self._session = found.session
+        if found.own in self.viewer.layers:
+            self.viewer.layers.remove(found.own)  # the session shows it itself
         self.scene = scene = Scene(self.viewer, found.shown, found.session.run)
         scene.marked.connect(self.asking.on_marked)
         scene.layer_gone.connect(self._on_layer_gone)
@@ -110,6 +104,7 @@ class Desk:
         self._welcome(scene.own)
         self.asking.level = SEEN
         self._learn(found.snapshot)
+        self.runs.found |= found.proposed
         self.runs.remember(found.asked)
         self.opened.emit()
         count = len(found.snapshot.states)
@@ -257,14 +252,3 @@ class Desk:
     def _warn(self, text: str) -> None:
         self.told.emit(text, True)
         show_warning(text)
-
-
-@dataclass(frozen=True, eq=False)
-class _Opened:
-    """What the worker has found of an image."""
-
-    shown: Shown
-    session: Session
-    snapshot: Snapshot
-    draft: Prompt | None
-    asked: list[Asked]

@@ -20,7 +20,7 @@ from promptile.errors import PromptError, PromptileError
 from promptile.grid import Window
 from promptile.prompts.types import Prompts
 from promptile.run import Run, Step
-from promptile.session import Asked, Request, Review, Session, Ticket, asked_before
+from promptile.session import Request, Review, Session, Ticket, asked_before
 
 if TYPE_CHECKING:
     from promptile._napari.widget.desk import Desk
@@ -95,9 +95,9 @@ class Runs:
         """Whether a run is going on."""
         return self._ticket is not None
 
-    def remember(self, asked: Sequence[Asked]) -> None:
+    def remember(self, unfinished: Sequence[Request]) -> None:
         """Offer the runs that were interrupted."""
-        self.unfinished = [each.request for each in asked if not each.finished]
+        self.unfinished = list(unfinished)
         self.remembered.emit()
 
     def begin(self, wish: Wish) -> None:
@@ -125,7 +125,8 @@ class Runs:
             prompts = prompts_of(wish.points, wish.shapes, shown, single=False)
             if not len(prompts):
                 raise PromptError("There are no prompts in these layers: add points or boxes, or choose everything")
-        return Request(prompts, area, wish.keep, wish.min_region)
+        level = None if prompts is None else self._desk.asking.asked_level
+        return Request(prompts, area, wish.keep, wish.min_region, level)
 
     def go_on(self, request: Request) -> None:
         """Compute a run in the background."""
@@ -187,7 +188,8 @@ class Runs:
         self._ticket = None
         self.ended.emit()
         self._desk.told.emit(told, False)
-        self._desk.order(asked_before, self.remember)
+        if self._desk.scene is not None:
+            self._desk.order(waiting, self.remember)
 
     def leave(self) -> None:
         """Another image comes: end the run at hand, and show nothing more of those that were."""
@@ -314,6 +316,11 @@ def _proposed(review: Review) -> Proposed | None:
         return None
     row = review.table.loc[current]
     return Proposed(current, review.left, Sketch.of(mask), mask.window, float(row["score"]), str(row["category"]))
+
+
+def waiting(session: Session) -> list[Request]:
+    """Runs beside a session that were interrupted, and can be gone on with as it asks now."""
+    return [asked.request for asked in asked_before(session) if not asked.finished and asked.fits(session)]
 
 
 def _box(start: Sequence[int], stop: Sequence[int]) -> list[list[float]]:
