@@ -26,7 +26,7 @@ def quick_disk() -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_memory_stays_flat_over_a_thousand_clicks() -> None:
+def test_memory_stays_flat_however_many_clicks() -> None:
     """Each cycle looks at one of 64 windows; what is remembered of them is bounded."""
     truth = np.kron(np.arange(1, 65, dtype=np.uint16).reshape(8, 8), np.ones((128, 128), np.uint16))
     work = Session(truth, Perfect(2), tiling=Tiling(256, 128), window=(0, 64))
@@ -42,9 +42,9 @@ def test_memory_stays_flat_over_a_thousand_clicks() -> None:
         gc.collect()
         return psutil.Process().memory_info().rss
 
-    cycles(300)
-    before = cycles(100)
-    after = cycles(600)
+    cycles(150)
+    before = cycles(50)
+    after = cycles(300)
     assert after - before < 8 * MB
     assert cache._bytes <= cache.limit
     assert len(work.run.journal.steps) == 1
