@@ -6,13 +6,13 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from unittest.mock import patch
 
 import numpy as np
 from affine import Affine
+from pytestqt.exceptions import TimeoutError
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
@@ -20,12 +20,13 @@ from qtpy.QtWidgets import QApplication
 
 from kinds import write_tif
 from perfect import Perfect
+from promptile import Tiling
 from promptile._napari.settings import Settings
 from promptile.models import registry
 from proposers import Whole
 from test_run import scene
 
-PATIENCE = 60_000
+PATIENCE = 30_000
 """Milliseconds for what should come at once, on a machine that does other things."""
 
 
@@ -163,7 +164,10 @@ class Window:
         self.__dict__.clear()
 
     def until(self, condition: Callable[[], object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE)
+        try:
+            self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE)
+        except TimeoutError as error:
+            raise AssertionError(f"said so far: {self.said[-5:]}") from error
 
     def settle(self) -> None:
         """Until nothing is to be done and all is told."""
@@ -197,6 +201,16 @@ class Window:
         for axis, value in enumerate(world, self.viewer.dims.ndim - len(world)):
             if axis not in self.viewer.dims.displayed:
                 self.viewer.dims.set_point(axis, value)
+
+    def look_closely(self, index: Sequence[float], side: float) -> None:
+        """Show a part of the image of that many samples around a sample."""
+        world = self.scene.shown.to_world(
+            np.add([index, index, index], [[0] * len(index), [0] * len(index), [side] * len(index)])
+        )
+        seen = list(self.viewer.dims.displayed[-2:])
+        camera = self.viewer.scene.camera
+        camera.center = (0, *world[0][seen])
+        camera.zoom = min(self.canvas.width(), self.canvas.height()) / np.abs(world[2] - world[0])[seen].max()
 
     def click(self, *index: float) -> None:
         self.drag([index])
@@ -256,12 +270,12 @@ class Window:
         self.viewer.screenshot(str(path), canvas_only=False, flash=False)
 
 
-@contextmanager
-def no_thread_left():
-    before = set(threading.enumerate())
-    yield
-    left = [t for t in threading.enumerate() if t not in before and t.name == "promptile-worker"]
-    assert not left
+def workers() -> list[str]:
+    """Threads that still work for a window."""
+    return [thread.name for thread in threading.enumerate() if thread.name == "promptile-worker"]
+
+
+SMALL = Tiling(64, 32)
 
 
 TRUTH = np.kron(scene(), np.ones((2, 2), np.uint8))

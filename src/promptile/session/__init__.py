@@ -2,7 +2,7 @@
 
 from promptile.session.places import place_of, put_away
 from promptile.session.replaying import Replay, replay
-from promptile.session.requests import Asked, Request, asked_before
+from promptile.session.requests import Asked, Request, asked_before, waiting
 from promptile.session.reviewing import Review
 from promptile.session.setting import Setting
 from promptile.session.strokes import Stroke
@@ -28,4 +28,5 @@ __all__ = [
     "put_away",
     "replay",
     "thumbnails",
+    "waiting",
 ]

@@ -20,9 +20,9 @@ from promptile.models.protocols import Model
 from promptile.prompts.types import Prompt
 from promptile.run import PromptedRun, Run, State
 from promptile.session.ledger import Ledger
+from promptile.session.opening import open_run
 from promptile.session.setting import Setting
 from promptile.session.taking import is_of, setting_of
-from promptile.session.work import open_run
 from promptile.sources import open_source
 from promptile.sources.protocol import Source
 
@@ -96,26 +96,19 @@ def replay(
     if not run.finished:
         raise RunError(f"{run.name} was stopped before its labels were painted: go on with it, and end that")
     source = _image_of(run, image)
-    states = run.states()
     rounds = _rounds(run, source, model)
     again = open_run({k: v for k, v in run.spec.items() if k != "format"}, getattr(source, "place", {}), out)
     try:
         if again.states():
             raise RunError(f"{again.path} has objects already: choose another place with --out")
-        said = _Again(run, Ledger(again))
-        done = 0
+        said = _Again(run, Ledger(again), progress)
         for setting, ids in rounds:
-            grower = None if setting is None else setting.job.grower(setting.level)  # goes with what it looked at
-            for i in ids:
-                progress("objects", done, len(states))
-                said.say(i, states[i], grower)
-                done += 1
-        said.ledger.do("replay", dict(sorted(said.states.items())), {"run": run.name})
-        progress("objects", done, len(states))
+            said.say_all(setting, ids)
+        said.keep()
     finally:
         again.close()
-    asked = sum(state.prompt is not None for state in states.values())
-    return Replay(again, len(states), asked, dict(sorted(said.differing.items())), _differing(run, again))
+    asked = sum(len(ids) for setting, ids in rounds if setting is not None)
+    return Replay(again, said.total, asked, dict(sorted(said.differing.items())), _differing(run, again))
 
 
 def _image_of(run: PromptedRun, image: Any) -> Source:
@@ -157,13 +150,31 @@ def _rounds(run: PromptedRun, source: Source, model: Model | None) -> list[tuple
 class _Again:
     """The objects of a run, asked for again one by one."""
 
-    def __init__(self, run: PromptedRun, ledger: Ledger) -> None:
+    def __init__(self, run: PromptedRun, ledger: Ledger, progress: Progress) -> None:
         self._run = run
-        self.ledger = ledger
-        self.states: dict[int, State | None] = {}
+        self._ledger = ledger
+        self._progress = progress
+        self._before = run.states()
+        self._states: dict[int, State | None] = {}
         self.differing: dict[int, str] = {}
 
-    def say(self, i: int, state: State, grower: Grower | None) -> None:
+    @property
+    def total(self) -> int:
+        return len(self._before)
+
+    def say_all(self, setting: Setting | None, ids: list[int]) -> None:
+        """Ask for objects in the same way."""
+        grower = None if setting is None else setting.job.grower(setting.level)  # goes with what it looked at
+        for i in ids:
+            self._progress("objects", len(self._states.keys() | self.differing), self.total)
+            self._say(i, self._before[i], grower)
+
+    def keep(self) -> None:
+        """Make objects of all answers."""
+        self._ledger.do("replay", dict(sorted(self._states.items())), {"run": self._run.name})
+        self._progress("objects", self.total, self.total)
+
+    def _say(self, i: int, state: State, grower: Grower | None) -> None:
         before = self._run.mask(i)
         edit = self._run.edit(state.record) if state.edited else None
         mask = before
@@ -180,7 +191,7 @@ class _Again:
         wrong = (mask - before).count + (before - mask).count
         if wrong:
             self.differing[i] = f"{wrong} of {before.count} samples differ"
-        self.states[i] = self.ledger.write(state, mask, edit)
+        self._states[i] = self._ledger.write(state, mask, edit)
 
 
 def _differing(run: PromptedRun, other: PromptedRun) -> int:

@@ -42,12 +42,15 @@ class Request:
         What is kept of objects that hold one another, see `Everything`.
     min_region : int
         Smaller objects are left out, in samples.
+    level : int, optional
+        Where points are asked; default 0.
     """
 
     prompts: Prompts | None = None
     area: Prompts | None = None
     keep: Keep = "best"
     min_region: int = 0
+    level: int | None = None
 
     def __post_init__(self) -> None:
         if self.keep not in get_args(Keep):
@@ -59,7 +62,11 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         said = (None if p is None else p.to_json() for p in (self.prompts, self.area))
-        return dict(zip(("prompts", "area"), said, strict=True)) | {"keep": self.keep, "min_region": self.min_region}
+        return dict(zip(("prompts", "area"), said, strict=True)) | {
+            "keep": self.keep,
+            "min_region": self.min_region,
+            "level": self.level,
+        }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Request:
@@ -68,11 +75,11 @@ class Request:
             key: None if stored[key] is None else Prompts(tuple(map(Prompt.from_json, stored[key])))
             for key in ("prompts", "area")
         }
-        return cls(**parts, keep=stored["keep"], min_region=stored["min_region"])
+        return cls(**parts, keep=stored["keep"], min_region=stored["min_region"], level=stored.get("level"))
 
     def place(self, session: Session) -> Path:
         """Where its run lies, beside the session: the same for the same wishes, so that it goes on there."""
-        said = self.to_json() | session.setting.to_json()
+        said = session.setting.to_json() | self.to_json()  # at its own level, wherever clicks are asked meanwhile
         digits = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:10]
         return _home(session) / f"{self.what}-{digits}{SUFFIX}"
 
@@ -98,7 +105,7 @@ class Request:
             wanted = Everything(keep=self.keep, area=area, min_region=self.min_region)
             return segment(session.source, everything=wanted, **common)
         prompts = self.prompts if area is None else _within(self.prompts, area)
-        return segment(session.source, prompts, level=session.setting.level, **common)
+        return segment(session.source, prompts, level=self.level, **common)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +114,10 @@ class Asked:
 
     request: Request
     path: Path
+
+    def fits(self, session: Session) -> bool:
+        """Whether it was asked of the model and the rendering that the session uses now."""
+        return self.path == self.request.place(session)
 
     @property
     def finished(self) -> bool:
@@ -120,6 +131,11 @@ def asked_before(session: Session) -> list[Asked]:
         stored = json.loads(path.read_text())
         found.append(Asked(Request.from_json(stored), path.with_suffix(Path(SUFFIX).suffix)))
     return found
+
+
+def waiting(session: Session) -> list[Request]:
+    """Runs beside a session that were interrupted, and can be gone on with as it asks now."""
+    return [asked.request for asked in asked_before(session) if not asked.finished and asked.fits(session)]
 
 
 def _home(session: Session) -> Path:

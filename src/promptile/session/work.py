@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -22,9 +18,11 @@ from promptile.grid import Window
 from promptile.models.protocols import Model, ModelCard
 from promptile.prompts.types import Prompt, Prompts
 from promptile.rendering import Rendering
-from promptile.run import SUFFIX, PromptedRun, Record, Run, State, Step
+from promptile.run import Record, Run, State, Step
 from promptile.segmentation import record_of
+from promptile.session.drafts import unanswered
 from promptile.session.ledger import Ledger
+from promptile.session.opening import open_run
 from promptile.session.setting import Setting
 from promptile.session.strokes import Brushwork, Stroke
 from promptile.session.taking import about, check_same_image, renumbered, taken_from
@@ -108,8 +106,8 @@ class Session:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """Model, channels, window, tiling as they were given: what `promptile.segment` takes."""
-        return dict(self._options)
+        """The model, and channels, window, tiling as they were given: what `promptile.segment` takes."""
+        return self._options | {"model": self.setting.job.model}  # not its name: it would be loaded once more
 
     def look(self, *, level: int | None = None, **options: Any) -> None:
         """Ask in another way from now on.
@@ -126,7 +124,8 @@ class Session:
             if level != self.setting.level:
                 self.setting = self.setting.at(level)
             return
-        job = Job.prepare(self.source, **wanted)
+        same = self.options if wanted["model"] == self._options["model"] else wanted
+        job = Job.prepare(self.source, **wanted | {"model": same["model"]})
         setting = Setting(job, level, self.setting.checkpoint)
         setting.grower  # noqa: B018
         self._options, self.setting = wanted, setting
@@ -142,18 +141,16 @@ class Session:
     @property
     def draft(self) -> Prompt | None:
         """What was asked last and is not accepted yet, also by a session that was killed."""
-        kept, last = self.run.draft, self.run.journal.next_undone
-        if kept is None or (last is not None and _answers(last, kept["prompt"])):
-            return None  # killed when it was accepted, before it was forgotten
-        return Prompt.from_json(kept["prompt"])
+        kept = unanswered(self.run)
+        return None if kept is None else Prompt.from_json(kept["prompt"])
 
     def resume(self) -> Prompt | None:
         """Go on with the draft: the next `accept` replaces what it was about. What was asked, if anything."""
         self._refuse_closed()
-        prompt, kept = self.draft, self.run.draft
-        if prompt is not None and kept["revised"] in self.states:
+        kept = unanswered(self.run)
+        if kept is not None and kept["revised"] in self.states:
             self._revised = kept["revised"]
-        return prompt
+        return self.draft
 
     @property
     def revised(self) -> int | None:
@@ -355,23 +352,3 @@ class Session:
     def _refuse_closed(self) -> None:
         if self._closed:  # the run may be another's by now
             raise UsageError("The session is closed: open another one with the same `out`")
-
-
-def open_run(spec: Mapping[str, Any], place: Mapping[str, Any], out: str | os.PathLike[str] | None) -> PromptedRun:
-    """A locked run of the image at `place`; without `out`, in a temporary folder that goes with the returned object."""
-    run = PromptedRun.work_on(out or Path(tempfile.mkdtemp(prefix="promptile-")) / f"unnamed{SUFFIX}", spec)
-    if run.image != place:
-        run.image = dict(place)
-    if out is None:
-        weakref.finalize(run, rmtree, os.path.dirname(run.path), ignore_errors=True)
-    return run
-
-
-def _answers(step: Step, prompt: Mapping[str, Any]) -> bool:
-    """Whether a step made an object of a prompt."""
-    made = [c.after.prompt for c in step.changes if c.after is not None and step.what in ("accept", "revise")]
-    return any(_said(prompt) == _said(other) for other in made if other is not None)
-
-
-def _said(prompt: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in prompt.items() if key not in ("id", "category")}

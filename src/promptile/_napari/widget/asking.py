@@ -86,7 +86,7 @@ class Asking:
             desk.told.emit(str(error), True)
             return
         desk.told.emit("Looking …", False)
-        level = self._level()
+        level = self.asked_level
         self._unasked = False
         done, failed = self._waited_for()
         look = _Look(lambda preview: desk.bridge.deliver(lambda: done(preview)))
@@ -131,7 +131,7 @@ class Asking:
         except PromptError as error:
             desk.told.emit(str(error), True)
             return
-        category, level, unasked = self.category, self._level(), self._unasked
+        category, level, unasked = self.category, self.asked_level, self._unasked
         if desk.snapshot is not None and desk.snapshot.revised is not None:
             category = ""  # a correction does not change it
         scene.begin_next()  # at once: what is clicked from now on is about the next object
@@ -213,7 +213,9 @@ class Asking:
         if self._desk.scene is not None and not self._desk.scene.empty and self.live:
             self.ask()
 
-    def _level(self) -> int:
+    @property
+    def asked_level(self) -> int:
+        """The level at which points are asked now."""
         scene = self._desk.scene
         if isinstance(self.level, int) or scene is None:
             return int(self.level)
@@ -224,7 +226,7 @@ class Asking:
         desk, scene = self._desk, self._desk.scene
         if scene is None or desk.worker.busy:
             return
-        window, level = view_window(desk.viewer, scene.shown), self._level()
+        window, level = view_window(desk.viewer, scene.shown), self.asked_level
         if not window.empty:
             desk.idle(lambda session: session.prepare(window, level))
 

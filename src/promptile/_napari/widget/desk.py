@@ -105,7 +105,7 @@ class Desk:
         self.asking.level = SEEN
         self._learn(found.snapshot)
         self.runs.found |= found.proposed
-        self.runs.remember(found.asked)
+        self.runs.remember(found.unfinished)
         self.opened.emit()
         count = len(found.snapshot.states)
         self.told.emit(f"Going on with {count} objects from before" if count else "Click on an object", False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPoint, QSortFilterProxyModel, Qt
+from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, QPoint, QSortFilterProxyModel, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QColorDialog, QHeaderView, QTableView
 
@@ -146,7 +146,8 @@ class ObjectsPanel(Panel):
         at = self.table.row_of(object_id)
         if at >= 0:
             self._quiet = True
-            self.view.selectRow(self._row_of(at))
+            index, how = self._sorted.index(self._row_of(at), 0), QItemSelectionModel.SelectionFlag
+            self.view.selectionModel().setCurrentIndex(index, how.ClearAndSelect | how.Rows)
             self._quiet = False
 
     def centre_of(self, object_id: int) -> QPoint:
@@ -154,14 +155,14 @@ class ObjectsPanel(Panel):
         return self.view.visualRect(self._sorted.index(self._row_of(self.table.row_of(object_id)), 0)).center()
 
     def _row_of(self, at: int) -> int:
-        return self._sorted.mapFromSource(self.table.index(at, 0)).row()
+        return int(self._sorted.mapFromSource(self.table.index(at, 0)).row())
 
     def _on_changed(self) -> None:
         selected = self.selected
         self._quiet = True
         self.table.learn()
         self._quiet = False
-        for object_id in selected if self.selected != selected else ():
+        for object_id in selected[-1:] if self.selected != selected else ():
             self.select(object_id)  # new rows lose the selection
         snapshot = self._desk.snapshot
         count = 0 if snapshot is None else len(snapshot.states)

@@ -16,7 +16,7 @@ from promptile.errors import RunError
 from promptile.models.protocols import Model
 from promptile.prompts.types import Prompt
 from promptile.run import SUFFIX, PromptedRun, Run, TiledRun
-from promptile.session import Asked, Session, asked_before, is_of, place_of
+from promptile.session import Request, Session, is_of, place_of, waiting
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Opened:
         Of the session.
     draft : Prompt, optional
         What was asked and not accepted.
-    asked : list of Asked
+    unfinished : list of Request
         Runs that were asked for beside the session.
     own : Layer, optional
         A layer that shows the session's run, as it was opened from a file.
@@ -43,7 +43,7 @@ class Opened:
     session: Session
     snapshot: Snapshot
     draft: Prompt | None
-    asked: list[Asked]
+    unfinished: list[Request]
     own: Layer | None
     proposed: Mapping[Layer, Run]
 
@@ -76,7 +76,7 @@ def open_session(
     session = Session(source, model, out=place, checkpoint=checkpoint)
     draft = session.resume()
     proposed = {each: run for each, run in known.items() if isinstance(run, TiledRun)}
-    return Opened(shown, session, Snapshot.of(session), draft, asked_before(session), own, proposed)
+    return Opened(shown, session, Snapshot.of(session), draft, waiting(session), own, proposed)
 
 
 def _opened(runs: Mapping[Layer, str]) -> dict[Layer, Run]:

@@ -20,7 +20,7 @@ from promptile.errors import PromptError, PromptileError
 from promptile.grid import Window
 from promptile.prompts.types import Prompts
 from promptile.run import Run, Step
-from promptile.session import Request, Review, Session, Ticket, asked_before
+from promptile.session import Request, Review, Session, Ticket, waiting
 
 if TYPE_CHECKING:
     from promptile._napari.widget.desk import Desk
@@ -316,11 +316,6 @@ def _proposed(review: Review) -> Proposed | None:
         return None
     row = review.table.loc[current]
     return Proposed(current, review.left, Sketch.of(mask), mask.window, float(row["score"]), str(row["category"]))
-
-
-def waiting(session: Session) -> list[Request]:
-    """Runs beside a session that were interrupted, and can be gone on with as it asks now."""
-    return [asked.request for asked in asked_before(session) if not asked.finished and asked.fits(session)]
 
 
 def _box(start: Sequence[int], stop: Sequence[int]) -> list[list[float]]:
