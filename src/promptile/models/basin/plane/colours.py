@@ -51,7 +51,7 @@ class Palette:
 
     centres: NDArray[np.float32]
     """``(k, c)``"""
-    index: NDArray[np.intp]
+    index: NDArray[np.uint8]
     """Which of them each sample has, flat."""
     near: NDArray[np.float32]
     """``(k, k)``: how much two of them count as one when histograms are smoothed."""
@@ -64,17 +64,13 @@ class Palette:
         order = np.argsort(flat @ _axis(flat), kind="stable")
         centres = flat[order[((np.arange(size) + 0.5) * len(order) / size).astype(int)]]
         for _ in range(ROUNDS):
-            index = _nearest(flat, centres)
-            count = np.bincount(index, minlength=size)
-            sums = np.stack([np.bincount(index, channel, size) for channel in flat.T], axis=1)
-            centres = np.where(count[:, None] > 0, sums / np.maximum(count, 1)[:, None], centres).astype(np.float32)
+            centres = _moved(flat, _nearest(flat, centres), centres)
         apart = ((centres[:, None] - centres) ** 2).sum(axis=2)
         return cls(centres, _nearest(every, centres), np.exp(-apart / (2 * blur**2)).astype(np.float32))
 
     def histogram(self, weights: NDArray[np.float32]) -> NDArray[np.float64]:
         """``(k,)``: share of each colour under weights of the samples, smoothed between like colours."""
-        amounts = np.bincount(self.index, weights.ravel(), len(self.centres)).astype(np.float64)
-        return self.smoothed(amounts)
+        return self.smoothed(_amounts(self.index, weights.ravel(), len(self.centres)))
 
     def smoothed(self, amounts: NDArray[np.float64]) -> NDArray[np.float64]:
         """``(..., k)``: the same from how much there is of each colour."""
@@ -96,7 +92,7 @@ def _nearest(flat: Any, centres: Any) -> Any:
     """``(n,)``: which centre is nearest to each sample; samples are gone over inside, so that many go at once."""
     channels = np.ascontiguousarray(flat.T)
     least = np.full(len(flat), np.inf, np.float32)
-    index = np.zeros(len(flat), np.int32)
+    index = np.zeros(len(flat), np.uint8)
     for k in range(len(centres)):
         apart = np.zeros(len(flat), np.float32)
         for c in range(len(channels)):
@@ -105,6 +101,44 @@ def _nearest(flat: Any, centres: Any) -> Any:
                 apart[i] += (line[i] - centre) * (line[i] - centre)
         for i in range(len(apart)):
             nearer = apart[i] < least[i]
-            index[i] = k if nearer else index[i]
+            index[i] = np.uint8(k) if nearer else index[i]
             least[i] = apart[i] if nearer else least[i]
-    return index.astype(np.intp)
+    return index
+
+
+@numba.njit(cache=True, nogil=True)
+def _moved(flat: Any, index: Any, centres: Any) -> Any:
+    """Each centre as the mean of its samples; one without any stays."""
+    count, sums = np.zeros(len(centres)), np.zeros(centres.shape)
+    for i in range(len(flat)):
+        count[index[i]] += 1
+        for c in range(flat.shape[1]):
+            sums[index[i], c] += flat[i, c]
+    moved = centres.copy()
+    for k in range(len(centres)):
+        if count[k] > 0:
+            moved[k] = (sums[k] / count[k]).astype(np.float32)
+    return moved
+
+
+@numba.njit(cache=True, nogil=True)
+def _amounts(index: Any, weights: Any, size: int) -> Any:
+    """``(size,)``: sums of the weights of each colour."""
+    amounts = np.zeros(size)
+    for i in range(len(index)):
+        amounts[index[i]] += weights[i]
+    return amounts
+
+
+@numba.njit(cache=True, nogil=True)
+def sides(index: Any, known: Any, told: Any, inside: Any, size: int) -> Any:
+    """``(3, size)``: how much of each colour is inside and outside of what is told, and everywhere that is known."""
+    amounts = np.zeros((3, size))
+    for i in range(len(index)):
+        if known[i]:
+            k = index[i]
+            amounts[2, k] += 1
+            if told[i]:
+                amounts[0, k] += inside[i]
+                amounts[1, k] += 1 - inside[i]
+    return amounts

@@ -195,20 +195,13 @@ def trace(gain: Any, steepest: int, bend: float) -> Any:
     """
     rays, steps = gain.shape
     total = np.zeros((2 * rays, steps), np.float32)
-    back = np.zeros((2 * rays, steps), np.int8)
-    for i in range(2 * rays):
-        for k in range(steps):
-            if i == 0:
-                total[i, k] = gain[0, k]
-                continue
-            best, choice = np.float32(-1e30), 0
-            for d in range(-steepest, steepest + 1):
-                if 0 <= k + d < steps:
-                    value = total[i - 1, k + d] - np.float32(bend * d * d)
-                    if value > best:
-                        best, choice = value, d
-            total[i, k] = best + gain[i % rays, k]
-            back[i, k] = choice
+    back = np.zeros((2 * rays, steps), np.int32)
+    total[0] = gain[0]
+    for i in range(1, 2 * rays):
+        total[i] = np.float32(-1e30)
+        for d in range(-steepest, steepest + 1):
+            _step(total[i - 1], total[i], back[i], d, np.float32(bend * d * d))
+        total[i] += gain[i % rays]
     path = np.zeros(rays, np.int64)
     here = np.argmax(total[2 * rays - 1])
     for i in range(2 * rays - 1, rays // 2 - 1, -1):
@@ -216,3 +209,15 @@ def trace(gain: Any, steepest: int, bend: float) -> Any:
             path[i % rays] = here
         here += back[i, here]
     return path
+
+
+@numba.njit(cache=True, nogil=True)
+def _step(before: Any, best: Any, choice: Any, d: int, cost: Any) -> None:
+    """Where it is better to come from `d` steps farther out; all steps at once."""
+    first, last = max(0, -d), len(best) - max(0, d)
+    source, best, choice = before[first + d : last + d], best[first:last], choice[first:last]
+    for k in range(len(best)):
+        value = source[k] - cost
+        better = value > best[k]
+        best[k] = value if better else best[k]
+        choice[k] = np.int32(d) if better else choice[k]

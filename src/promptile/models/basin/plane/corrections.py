@@ -73,7 +73,7 @@ def _mend(
     half = reach * INNER / SIDE
     frame = Frame.around(np.stack([point - half, point + half]), logits.shape)
     features = Features.of(sight.view, frame)
-    old = frame.pick((logits > 0).astype(np.float32))
+    old = frame.pick(logits > 0)
     away = np.hypot(frame.centres(0)[:, None] - point[0], frame.centres(1)[None] - point[1])
     here = tuple(np.clip(np.rint(frame.cells_of(point)), 0, SIDE - 1).astype(int))
     unlike = np.square(features.colours - features.colours[:, *here, None, None]).sum(axis=0)
@@ -89,7 +89,7 @@ def _mend(
         near = np.hypot(np.arange(SIDE)[:, None] - cell[0], np.arange(SIDE)[None] - cell[1]) <= size
         held |= near
         at = np.where(near, np.float32(wanted), at)
-    inside = frame.spread(settle(features, odds, held, at.astype(np.float32)))
+    inside = frame.spread(settle(features.links, odds, held, at.astype(np.float32)))
     y, x = (np.arange(s.start, s.stop) - p for s, p in zip(frame.piece, point, strict=True))
     within = np.hypot(y[:, None], x[None]) < reach
     changed = logits.copy()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from promptile.models.basin.plane.features import Features
-from promptile.models.basin.relaxation import relax
+from promptile.models.basin.relaxation import FIXED, relax
 
 BELIEF_LIMIT = 3.0
 BELIEF_WEIGHT = 0.7
@@ -19,15 +19,12 @@ RARE = 1e-3
 """Share below which a colour says nothing."""
 HOLD = 0.2
 """Pull of the evidence at a cell, compared with the pull of one neighbour of the same colour."""
-THROUGH = 0.03
-"""Link across the strongest edge, compared with one between like colours."""
 SWEEPS = 12
-_FIXED = np.float32(1e6)
 
 
 def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float32]:
     """Log odds of a probability, finite."""
-    p = np.clip(probability, 1e-4, 1 - 1e-4)
+    p = np.clip(probability, np.float32(1e-4), np.float32(1 - 1e-4))
     odds: NDArray[np.float32] = np.log(p / (1 - p))
     return odds
 
@@ -59,12 +56,12 @@ def _sides(features: Features, inside: NDArray[np.float32]) -> tuple[NDArray[np.
 
 
 def settle(
-    features: Features, odds: NDArray[np.float32], held: NDArray[np.bool_], at: NDArray[np.float32]
+    links: NDArray[np.float32], odds: NDArray[np.float32], held: NDArray[np.bool_], at: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """``shape``: how far each cell is inside, 0 to 1, given log odds, and cells that are `held` `at` a value."""
     target = np.where(held, at, 1 / (1 + np.exp(-odds))).astype(np.float32)
-    hold = np.where(held, _FIXED, np.float32(HOLD))
-    return relax(target, target, hold, _links(features.colours), SWEEPS)
+    hold = np.where(held, FIXED, np.float32(HOLD))
+    return relax(target, target, hold, links, SWEEPS)
 
 
 def tidy(inside: NDArray[np.float32], least: float) -> NDArray[np.float32]:
@@ -81,11 +78,3 @@ def tidy(inside: NDArray[np.float32], least: float) -> NDArray[np.float32]:
 
 _SURE = np.float32(0.6)
 """What a filled hole is set to; one less that for what is removed."""
-
-
-def _links(colours: NDArray[np.float32]) -> NDArray[np.float32]:
-    apart = np.zeros((2, *colours.shape[1:]), np.float32)
-    apart[0, :-1] = np.square(np.diff(colours, axis=1)).sum(axis=0)
-    apart[1, :, :-1] = np.square(np.diff(colours, axis=2)).sum(axis=0)
-    links: NDArray[np.float32] = np.exp(-apart / (apart.mean() + np.float32(1e-3))) + np.float32(THROUGH)
-    return links

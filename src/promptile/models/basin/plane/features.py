@@ -13,6 +13,8 @@ from promptile.models.basin.plane.colours import Palette, lab
 from promptile.models.basin.plane.frame import Frame
 from promptile.models.protocols import View
 
+THROUGH = 0.03
+"""Link across the strongest edge, compared with one between like colours."""
 SMOOTH = 1.0
 """Cells: blur before anything is compared."""
 COLOURS = 20
@@ -48,3 +50,14 @@ class Features:
         around = ndimage.gaussian_filter(tensor[0] + tensor[2], NEIGHBOURHOOD, mode="nearest")
         scaled: NDArray[np.float32] = tensor / (around + np.float32(GRAIN))
         return scaled
+
+    @cached_property
+    def links(self) -> NDArray[np.float32]:
+        """``(2, *shape)``: along each axis how much a cell and the next one are taken for the same thing."""
+        apart = np.zeros((2, *self.known.shape), np.float32)
+        apart[0, :-1] = np.square(np.diff(self.colours, axis=1)).sum(axis=0)
+        apart[1, :, :-1] = np.square(np.diff(self.colours, axis=2)).sum(axis=0)
+        apart *= -1 / (apart.mean() + np.float32(1e-3))
+        np.exp(apart, out=apart)
+        apart += np.float32(THROUGH)
+        return apart

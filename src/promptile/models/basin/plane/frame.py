@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from promptile.models.basin.plane.resampling import Taps, gathered, spread
 from promptile.models.protocols import View
 
 INNER = 64
@@ -74,50 +76,48 @@ class Frame:
     def gather(self, view: View) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """The samples ``(c, *shape)`` and which cells the view knows ``shape``; the nearest sample elsewhere."""
         valid = view.valid[self.piece]
-        rows, columns = self._down
-        samples = view.samples[:, *self.piece]
         if valid.all():
             seen = np.ones(self.shape, np.float32)
-            cells = rows @ samples @ columns.T
+            cells = gathered(view.samples, None, self._corner, self._down)
         else:
-            seen = rows @ valid.astype(np.float32) @ columns.T
-            cells = rows @ np.where(valid, samples, np.float32(0)) @ columns.T / np.maximum(seen, np.float32(1e-3))
+            seen = self.pick(view.valid)
+            cells = gathered(view.samples, view.valid, self._corner, self._down)
+            cells /= np.maximum(seen, np.float32(1e-3))
         inside = [
             (c > -0.5 - self.cell[a] / 2) & (c < self.window[a] - 0.5 + self.cell[a] / 2)
             for a, c in ((0, self.centres(0)), (1, self.centres(1)))
         ]
         return cells, (seen > 0.5) & inside[0][:, None] & inside[1][None]
 
-    def pick(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def pick(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Values of the window ``(y, x)`` at the cells."""
-        rows, columns = self._down
-        return rows @ values[self.piece].astype(np.float32) @ columns.T
+        picked: NDArray[np.float32] = gathered(values[self.piece].astype(np.float32)[None], None, (0, 0), self._down)[0]
+        return picked
 
     def spread(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values of the cells at the samples of `piece`; the nearest cell where the piece is larger."""
-        rows, columns = self._up
-        return rows @ cells.astype(np.float32) @ columns.T
+        return spread(cells.astype(np.float32, copy=False), self._up)
+
+    @property
+    def _corner(self) -> tuple[int, int]:
+        return self.piece[0].start, self.piece[1].start
 
     @cached_property
-    def _down(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _down(self) -> tuple[Taps, Taps]:
         rows, columns = (
-            _tents(self.centres(a), np.arange(s.start, s.stop, dtype=float), max(1.0, self.cell[a]))
+            Taps.tents(self.centres(a) - s.start, s.stop - s.start, max(1.0, self.cell[a]))
             for a, s in enumerate(self.piece)
         )
         return rows, columns
 
     @cached_property
-    def _up(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _up(self) -> tuple[Taps, Taps]:
         rows, columns = (
-            _tents(np.arange(s.start, s.stop, dtype=float), self.centres(a), max(1.0, self.cell[a]))
+            Taps.tents(
+                (np.arange(s.start, s.stop) - self.low[a]) / self.cell[a] - 0.5,
+                self.shape[a],
+                max(1.0, self.cell[a]) / self.cell[a],
+            )
             for a, s in enumerate(self.piece)
         )
         return rows, columns
-
-
-def _tents(to: NDArray[np.float64], source: NDArray[np.float64], width: float) -> NDArray[np.float32]:
-    """``(len(to), len(source))``: linear interpolation, widened to an average where it shrinks."""
-    place = np.clip(to, source[0], source[-1])
-    weights = np.maximum(0, 1 - np.abs(place[:, None] - source) / width)
-    shares: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
-    return shares.astype(np.float32)

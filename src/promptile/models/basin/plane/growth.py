@@ -6,14 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from promptile.models.basin.plane.colours import sides
 from promptile.models.basin.plane.cut import RARE, log_odds, settle
-from promptile.models.basin.plane.features import Features
 from promptile.models.basin.plane.frame import Frame
+from promptile.models.basin.plane.ground import Ground
 from promptile.models.basin.plane.sight import Sight
 from promptile.models.protocols import WindowPrompt
 
-MOST_CELLS = 640
-"""Cells along the longer side of a window: a river of a few samples must stay one."""
 UNSEEN = 0.1
 """How much the colours of the unknown part count as background: those that were never seen belong to it."""
 RARITY = 0.5
@@ -29,20 +28,17 @@ LIMIT = 4.0
 
 def grow(sight: Sight, prompt: WindowPrompt, mask: NDArray[np.float32]) -> tuple[Frame, NDArray[np.float32]]:
     """A frame over the whole window, and how far each of its cells is inside; `mask` is 0 where nothing is known."""
-    window = sight.view.shape
-    cell = max(1.0, max(window) / MOST_CELLS)
-    shape = tuple(int(np.ceil(n / cell)) for n in window)
-    frame = Frame(np.full(2, -0.5), np.divide(window, shape), (shape[0], shape[1]), window)
-    features = Features.of(sight.view, frame)
-    start = frame.pick((mask > 0).astype(np.float32))
-    known = (frame.pick((mask != 0).astype(np.float32)) > 0.5) & features.known
+    ground = sight.ground
+    frame = ground.frame
+    start = frame.pick(mask > 0)
+    known = (frame.pick(mask != 0) > 0.5) & ground.known
     sure = known & ~_outline(start) if known.all() else known
-    held, at = _held(frame, features, prompt, sure, start)
+    held, at = _held(ground, prompt, sure, start)
     prior = np.where(known & ~sure, log_odds(ndimage.gaussian_filter(start, BAND / 2)), 0).astype(np.float32)
     inside = np.where(known, start, np.float32(0.5))
     for turn in range(ROUNDS):
-        odds = prior + _colour_odds(features, inside, known if turn == 0 else np.ones_like(known))
-        inside = _joined(settle(features, odds, held, at), known & (start > 0.5), frame, prompt)
+        odds = prior + _colour_odds(ground, inside, known if turn == 0 else np.ones_like(known))
+        inside = _joined(settle(ground.links, odds, held, at), known & (start > 0.5), frame, prompt)
     return frame, inside
 
 
@@ -54,11 +50,12 @@ def _outline(start: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _held(
-    frame: Frame, features: Features, prompt: WindowPrompt, known: NDArray[np.bool_], start: NDArray[np.float32]
+    ground: Ground, prompt: WindowPrompt, known: NDArray[np.bool_], start: NDArray[np.float32]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Cells that are certain, and what they are: known ones, no data, outside of the box, at the clicks."""
-    held = known | ~features.known
-    at = np.where(features.known, start, 0).astype(np.float32)
+    frame = ground.frame
+    held = known | ~ground.known
+    at = np.where(ground.known, start, 0).astype(np.float32)
     if prompt.box is not None:
         y, x = ((frame.centres(a) >= prompt.box[0, a]) & (frame.centres(a) <= prompt.box[1, a]) for a in (0, 1))
         outside = ~(y[:, None] & x)
@@ -70,16 +67,16 @@ def _held(
     return held, at
 
 
-def _colour_odds(features: Features, inside: NDArray[np.float32], told: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _colour_odds(ground: Ground, inside: NDArray[np.float32], told: NDArray[np.bool_]) -> NDArray[np.float32]:
     """``shape``: log odds of each cell by its colour, the object's share of what is told included."""
-    palette = features.palette
-    valid = features.known.astype(np.float32)
-    share = float((inside * told * valid).sum() / max(float((told * valid).sum()), 1.0)) ** RARITY
-    within = share * palette.histogram(inside * told * valid)
-    other = (1 - share) * palette.histogram((1 - inside) * told * valid) + UNSEEN * palette.histogram(valid)
+    palette = ground.palette
+    ours, theirs, every = sides(palette.index, ground.known.ravel(), told.ravel(), inside.ravel(), len(palette.centres))
+    share = float(ours.sum() / max(float(ours.sum() + theirs.sum()), 1.0)) ** RARITY
+    within = share * palette.smoothed(ours)
+    other = (1 - share) * palette.smoothed(theirs) + UNSEEN * palette.smoothed(every)
     least = RARE * max(share, RARE)
     ratio = np.clip(np.log((within + least) / (other + least)), -LIMIT, LIMIT).astype(np.float32)
-    odds: NDArray[np.float32] = ratio[palette.index].reshape(inside.shape)
+    odds: NDArray[np.float32] = ratio.take(palette.index).reshape(inside.shape)
     return odds
 
 

@@ -45,7 +45,7 @@ class Plane:
             abilities=frozenset({"points", "box", "mask", "propose"}),
             ndim=2,
             licence="BSD-3-Clause",
-            digest="plane-3",
+            digest="plane-4",
         )
 
     def embed(self, views: Sequence[View]) -> list[Embedding]:
@@ -56,7 +56,7 @@ class Plane:
         sight: Sight = embedding.content
         logits, scores = self._start(sight, prompt)
         answers = [correct(sight, each, prompt.points, prompt.labels) for each in logits]
-        stack = np.stack(answers)
+        stack = np.stack(answers) if len(answers) > 1 else answers[0][None]
         if not sight.view.valid.all():
             stack = np.where(sight.view.valid, stack, -CERTAIN)
         return Masks(stack, np.asarray(scores, np.float64))
@@ -97,10 +97,9 @@ def _from_box(sight: Sight, box: NDArray[np.float64]) -> tuple[list[NDArray[np.f
     features = Features.of(sight.view, frame)
     shape = posterior(features, frame)
     inner = slice(MARGIN, MARGIN + INNER)
-    held = ~features.known
-    outside = np.ones((SIDE, SIDE), bool)
-    outside[inner, inner] = False
-    inside = settle(features, believed(features, shape.inside), held | outside, np.zeros((SIDE, SIDE), np.float32))
+    held = np.ones((SIDE, SIDE), bool)
+    held[inner, inner] = ~features.known[inner, inner]
+    inside = settle(features.links, believed(features, shape.inside), held, np.zeros((SIDE, SIDE), np.float32))
     inside = tidy(shape.temper(features, inside), CRUMB)
     return [_paste(frame, inside, box)], [shape.agreement(inside)]
 
@@ -137,15 +136,18 @@ def _refined(sight: Sight, polar: contours.Polar, path: NDArray[np.int64]) -> ND
     features = Features.of(sight.view, frame)
     held = ~features.known
     drawn = contours.soften(contours.fill(polar, path, frame))
-    inside = settle(features, believed(features, drawn), held, np.zeros((SIDE, SIDE), np.float32))
+    inside = settle(features.links, believed(features, drawn), held, np.zeros((SIDE, SIDE), np.float32))
     return _paste(frame, tidy(inside, 1.0), None)
 
 
 def _paste(frame: Frame, inside: NDArray[np.float32], box: NDArray[np.float64] | None) -> NDArray[np.float32]:
     """The cells' answer on the window's samples: certainly not the object outside of the frame, or the box."""
     low, high = (frame.low, frame.low + frame.cell * frame.shape) if box is None else box
-    y, x = (np.arange(s.start, s.stop) for s in frame.piece)
-    within = ((y > low[0]) & (y < high[0]))[:, None] & ((x > low[1]) & (x < high[1]))
+    within = tuple(
+        slice(max(s.start, int(np.floor(a)) + 1), max(s.start, min(s.stop, int(np.ceil(b)))))
+        for s, a, b in zip(frame.piece, low, high, strict=True)
+    )
     logits = np.full(frame.window, -CERTAIN, np.float32)
-    logits[frame.piece] = np.where(within, log_odds(frame.spread(inside)), -CERTAIN)
+    shown = tuple(slice(w.start - s.start, w.stop - s.start) for w, s in zip(within, frame.piece, strict=True))
+    logits[within] = log_odds(frame.spread(inside)[shown])
     return logits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from promptile.models.basin.plane.colours import lab
+from promptile.models.basin.plane.ground import Ground
 from promptile.models.protocols import View
 
 OVERVIEW = 256
@@ -34,14 +35,16 @@ class Overview:
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """A view and its pyramid. Two threads may both build the pyramid; they build the same."""
+    """A view, its pyramid and its ground. Two threads may both build them; they build the same."""
 
     view: View
+    _ground: list[Ground] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:
-        """With the pyramid, whether or not it is there yet."""
-        return (self.view.samples.nbytes + self.view.valid.nbytes * 5) * 4 // 3
+        """With the pyramid and the ground, whether or not they are there yet."""
+        pyramid = (self.view.samples.nbytes + self.view.valid.nbytes * 5) * 4 // 3
+        return pyramid + Ground.nbytes_of(self.view.shape)
 
     @cached_property
     def pyramid(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -55,6 +58,13 @@ class Sight:
             mean = _halved(samples) if whole else _halved(samples * share) / np.maximum(less, np.float32(1e-6))
             levels.append((mean, less))
         return levels
+
+    @property
+    def ground(self) -> Ground:
+        """What growing an object over the window needs."""
+        if not self._ground:  # no `cached_property`: in Python 3.11 threads wait for one another there
+            self._ground.append(Ground.of(self.view))
+        return self._ground[0]
 
     @cached_property
     def overview(self) -> Overview:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from promptile.models.basin.relaxation import relax
+from promptile.models.basin.relaxation import FIXED, relax
 from promptile.models.basin.solid.masks import around
 from promptile.models.basin.solid.scene import Scene
 from promptile.models.basin.solid.workgrid import Field
@@ -20,8 +20,6 @@ HISTOGRAM_BLUR = (1.0, 0.7)
 """Sigma in bins: neighbouring tones are the same tissue."""
 UNSEEN = 1e-4
 """Share of a bin that nobody has seen."""
-FIXED = np.float32(1e6)
-"""A hold that lets a cell not move."""
 
 
 @dataclass(frozen=True)

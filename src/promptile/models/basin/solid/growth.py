@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from promptile.grid import Window
-from promptile.models.basin.relaxation import relax
-from promptile.models.basin.solid.cut import FIXED, evidence
+from promptile.models.basin.relaxation import FIXED, relax
+from promptile.models.basin.solid.cut import evidence
 from promptile.models.basin.solid.masks import around
 from promptile.models.basin.solid.scene import Scene
 from promptile.models.basin.solid.workgrid import Field, Mask, WorkGrid
