@@ -73,8 +73,6 @@ def play(name: str, folder: Path, seconds: float, *, why: bool) -> list[dict[str
     rows: list[dict[str, Any]] = []
     window = Window(why=why)
     window.play(SCENES[name](window, rows, folder, seconds))
-    for cause, times in window.clock.causes.most_common(12):
-        print(f"late {times} times: {cause}")
     window.viewer.close()
     return rows
 
