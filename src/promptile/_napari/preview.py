@@ -18,7 +18,7 @@ from promptile.grid import Window
 from promptile.masks import BLOCK, ObjectMask
 
 _SHOWN = {2: 2**22, 3: 2**24}  # samples at most, by number of dimensions
-_COLOUR = "#ffdc00"
+_COLOUR = "#ff2ad4"  # neither water, fields, skin nor bone
 
 
 @dataclass(frozen=True, eq=False)
