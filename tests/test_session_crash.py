@@ -127,7 +127,7 @@ def begin(path: Path) -> Session:
     work.paint([stroke_of(work, Window((5, 5), (8, 8)), np.ones((8, 8), bool), 1)])
     for _ in range(2):
         accept_box(work, Window((80, 80), (9, 9)))
-        work.rename([1], "y")
+        work.paint([stroke_of(work, Window((12, 40), (8, 8)), np.ones((8, 8), bool), 1)])
     for _ in range(4):
         work.undo()
     return work
@@ -152,6 +152,7 @@ def test_a_kill_between_any_two_writes(act: str, begun: Path, tmp_path: Path, mo
         work.close()
         with open_session(path) as again:
             check_whole(again.run)
+            check_steps(again.run, begun)
             found = known(again.run)
             assert found == whole or (not survived and (found == before or act == "redo all"))
             assert again.ledger.next_id() > 5  # also of those that were undone
@@ -163,6 +164,17 @@ def test_a_kill_between_any_two_writes(act: str, begun: Path, tmp_path: Path, mo
             break
     assert survived
     assert moments > 1  # it was killed before it counted
+
+
+def check_steps(run: PromptedRun, begun: Path) -> None:
+    """Steps that were there before, undone ones too, have the masks that they had."""
+    old = Run.open(begun)
+    assert isinstance(old, PromptedRun)
+    for step in run.journal.steps:
+        for change in step.changes if step in old.journal.steps else ():
+            for state in filter(None, (change.before, change.after)):
+                masks = [r.kept(change.id, state.record.version).read(r.grid.window) for r in (old, run)]
+                assert (masks[0] == masks[1]).all()
 
 
 def lives_through(work: Session, act: str, count: int) -> bool:
