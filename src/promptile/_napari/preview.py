@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
 from promptile._napari.transforms import add_quietly, moved
@@ -78,7 +78,8 @@ def show_mask(
     """
     place = moved(attributes, sketch.start, sketch.steps)
     if layer is None or layer not in viewer.layers:
-        colours = DirectLabelColormap(color_dict={None: _COLOUR, 0: "transparent", 1: _COLOUR})
+        # no map from labels to colours: napari would compile one for most of a second
+        colours = CyclicLabelColormap(colors=["transparent", _COLOUR], background_value=0)
         layer = Labels(sketch.samples, name="preview", colormap=colours, opacity=0.5, **place)
         layer.editable = False
         add_quietly(viewer, layer)
