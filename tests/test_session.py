@@ -112,3 +112,11 @@ def test_a_glimpse_comes_before_the_whole() -> None:
     whole = work.predict(Prompts.of(points=[(31, 20)]), glimpse=seen.append)
     assert [int((candidates.masks.logits[candidates.taken] > 0).sum()) for candidates in seen] == [4 * 64]
     assert whole.mask.count == 4 * 600
+
+
+def test_nothing_is_not_accepted() -> None:
+    work = session()
+    work.predict(Prompts.of(points=[(2, 2)]))  # background, on which a perfect model finds nothing
+    with pytest.raises(PromptError, match="finds nothing there"):
+        work.accept()
+    assert not work.states
