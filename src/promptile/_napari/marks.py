@@ -230,8 +230,9 @@ def show_prompts(points: Points, shapes: Shapes, prompt: Prompt, image: Shown) -
 def _empty(points: Points, shapes: Shapes) -> None:
     points.selected_data = set()
     points.remove(list(range(len(points.data))))
-    shapes.data = []  # ends a polygon that is being drawn, too
-    shapes.features = shapes.features.iloc[:0]
+    if len(shapes.data):  # napari takes as long to empty what is empty
+        shapes.data = []  # ends a polygon that is being drawn, too
+        shapes.features = shapes.features.iloc[:0]
 
 
 def _onto(layer: Layer, world: NDArray[np.float64]) -> NDArray[np.float64]:
