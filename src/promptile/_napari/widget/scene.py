@@ -146,8 +146,9 @@ class Scene:
         if sketch is not None:
             place = self.results.place
             self._preview = show_mask(self.viewer, sketch, place, self._preview)
-            self._preview.visible = True
-        elif self._preview is not None:
+            if not self._preview.visible:  # napari draws everything anew, also when nothing changes
+                self._preview.visible = True
+        elif self._preview is not None and self._preview.visible:
             self._preview.visible = False
 
     def close(self) -> None:
