@@ -8,11 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from promptile.grid import Window
 from promptile.models.basin.plane.contours import trace
 from promptile.models.basin.plane.frame import Frame
 from promptile.models.basin.plane.ground import Ground
 from promptile.models.basin.plane.sight import Sight
 from promptile.models.basin.relaxation import FIXED, OVERSHOOT, relax
+from promptile.models.basin.solid.masks import dilated, eroded
+from promptile.models.basin.solid.scene import Scene
+from promptile.models.basin.solid.tally import RING_CELLS, Tally
+from promptile.models.basin.solid.workgrid import WorkGrid
 from promptile.models.protocols import View
 
 
@@ -126,3 +131,38 @@ def test_the_ground_is_made_once_and_weighs_what_it_says() -> None:
     assert held == Ground.nbytes_of(view.shape)
     pyramid = sum(samples.nbytes + share.nbytes for samples, share in sight.pyramid)
     assert held + pyramid <= sight.nbytes <= 1.1 * (held + pyramid + view.valid.nbytes)
+
+
+@pytest.mark.parametrize("kind", ["blob", "crumbs", "everything", "corner", "nothing"])
+def test_what_is_counted_over_a_guess_is_what_plain_morphology_finds(kind: str) -> None:
+    shape, random = (9, 14, 11), np.random.default_rng(5)
+    z, y, x = np.indices(shape)
+    guess = {
+        "blob": (z - 4) ** 2 + (y - 6) ** 2 + (x - 5) ** 2 < 14,
+        "crumbs": random.random(shape) < 0.1,
+        "everything": np.ones(shape, bool),
+        "corner": (z < 1) & (y > 11) & (x > 8),
+        "nothing": np.zeros(shape, bool),
+    }[kind]
+    grid = WorkGrid.over(Window.of(shape), (2.0, 1.0, 1.0), 10_000)
+    valid, allowed = random.random(shape) < 0.9, random.random(shape) < 0.8
+    scene = Scene(grid, random.random(shape, np.float32), valid, allowed, valid & (z == 4))
+    tally = Tally.of(scene, guess)
+    ring = dilated(guess, RING_CELLS) & ~guess & valid
+    first = dilated(guess)
+    rims = first & ~eroded(guess), dilated(first) & ~first
+    for found, mask in zip(tally.bins, (guess, ring, guess & allowed), strict=True):
+        np.testing.assert_array_equal(found, np.bincount(scene.bins[mask], minlength=len(found)))
+    for (cells, total, squares), mask in zip(tally.tones, (guess, ring), strict=True):
+        tones = scene.tone[mask].astype(float)
+        np.testing.assert_allclose((cells, total, squares), (mask.sum(), tones.sum(), (tones**2).sum()))
+    for (cells, steep), mask in zip(tally.rims, rims, strict=True):
+        np.testing.assert_allclose((cells, steep), (mask.sum(), scene.steepness[mask].sum()), rtol=1e-5)
+    inside = 0
+    for axis in range(3):
+        here, may = np.moveaxis(guess, axis, 0), np.moveaxis(allowed, axis, 0)
+        cut, contrast = here[1:] != here[:-1], np.moveaxis(scene.contrast[axis], axis, 0)[:-1]
+        expected = cut.sum(), contrast[cut].sum(), (cut & ~(may[1:] & may[:-1])).sum()
+        np.testing.assert_allclose(tally.cut[axis], expected, rtol=1e-5)
+        inside += (here[1:] & here[:-1]).sum()
+    assert tally.within[0] == inside

@@ -67,10 +67,10 @@ class Clicks:
     points: NDArray[np.float64]
     labels: NDArray[np.bool_]
 
-    def kept(self, grid: WorkGrid, mask: Mask) -> int:
-        """How many of the points a mask on the grid's cells agrees with."""
-        cells = grid.cells(self.points)
-        return int(np.count_nonzero(mask[tuple(cells.T)] == self.labels))
+    def kept(self, grid: WorkGrid, masks: list[Mask]) -> list[int]:
+        """How many of the points each of some masks on the grid's cells agrees with."""
+        cells = tuple(grid.cells(self.points).T)
+        return [int(np.count_nonzero(mask[cells] == self.labels)) for mask in masks]
 
 
 def candidates(
@@ -95,7 +95,7 @@ def candidates(
 
 def ranked(scene: Scene, support: Support, guesses: list[Mask], clicks: Clicks, ranking: Ranking) -> list[Candidate]:
     """The best guesses that differ; those that obey most clicks only."""
-    kept = [clicks.kept(scene.grid, guess) for guess in guesses]
+    kept = clicks.kept(scene.grid, guesses)
     guesses = [guess for guess, k in zip(guesses, kept, strict=True) if k == max(kept)]
     if not guesses:
         return []

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from promptile.models.basin.solid.masks import around, bounds, count, dilated, eroded
+from promptile.models.basin.solid.masks import around, bounds, count
 from promptile.models.basin.solid.scene import Scene
 from promptile.models.basin.solid.supports import Support
+from promptile.models.basin.solid.tally import Tally
 from promptile.models.basin.solid.workgrid import Mask
 
-RING_CELLS = 3
-"""Width of the ring outside a guess that its tones are compared with."""
 CORE = 0.5
 """Radius of the middle that a guess should cover."""
 
@@ -93,62 +92,49 @@ def measures(scene: Scene, support: Support, guesses: list[Mask]) -> NDArray[np.
     rho = support.radius(scene.grid.centres)
     ellipsoid, core = (rho <= 1) & scene.allowed, (rho <= CORE) & scene.allowed
     framed = support.framed(scene.grid.centres) & scene.allowed
+    frame = bounds(framed) if framed.any() else None
+    allowed, middle, around_ = count(scene.allowed), count(core), count(ellipsoid)
+    everything = scene.counted(scene.allowed)
     rows = []
     for guess in guesses:
-        gaps = _gaps(guess & framed, framed, support.flat) if framed.any() else [0.0]
-        size, allowed = count(guess), max(count(scene.allowed), 1)
-        fill = size / allowed
+        tally = Tally.of(scene, guess)
+        gaps = _gaps(guess & framed, frame, support.flat) if frame else [0.0]
+        size = int(tally.tones[0, 0])
+        fill = size / max(allowed, 1)
         rows.append(
             (
                 *(float(np.mean(gaps)), float(np.max(gaps))),
-                count(guess & core) / max(count(core), 1),
-                2 * count(guess & ellipsoid) / max(size + count(ellipsoid), 1),
+                count(guess & core) / max(middle, 1),
+                2 * count(guess & ellipsoid) / max(size + around_, 1),
                 *(fill, float(np.log(max(fill, 1e-6)))),
-                *_surface(scene, guess),
-                *_rim(scene, guess),
+                *_surface(scene, tally, size),
+                *(float(steep / max(cells, 1)) for cells, steep in tally.rims),
                 _central(scene, support, guess) if support.frame is None else 0.0,
-                *_tones(scene, guess),
+                *_tones(tally, everything),
             )
         )
     return np.array(rows).reshape(len(guesses), len(WEIGHTS))
 
 
-def _gaps(guess: Mask, framed: Mask, flat: int | None) -> list[float]:
+def _gaps(guess: Mask, frame: list[tuple[int, int]], flat: int | None) -> list[float]:
     """Distance of the guess's bounds from the frame's, in sides of the frame; 1 where there is no guess."""
     if not guess.any():
         return [1.0]
     gaps = []
-    for axis, ((low, high), (first, last)) in enumerate(zip(bounds(guess), bounds(framed), strict=True)):
+    for axis, ((low, high), (first, last)) in enumerate(zip(bounds(guess), frame, strict=True)):
         if axis != flat:
             gaps += [(low - first) / (last - first), (last - high) / (last - first)]
     return gaps
 
 
-def _surface(scene: Scene, guess: Mask) -> tuple[float, float, float, float]:
+def _surface(scene: Scene, tally: Tally, size: int) -> tuple[float, float, float, float]:
     """Share on the border of the allowed, contrast on the surface and inside, roundness."""
     step = np.array(scene.grid.spacing)
-    area = contrast_on = border = inside = pairs = 0.0
-    for axis, face in enumerate(step.prod() / step):
-        here, allowed = guess.swapaxes(0, axis), scene.allowed.swapaxes(0, axis)
-        contrast = scene.contrast[axis].swapaxes(0, axis)[:-1]
-        cut, within = here[1:] != here[:-1], here[1:] & here[:-1]
-        area += face * count(cut)
-        contrast_on += face * float(contrast[cut].sum())
-        border += face * count(cut & ~(allowed[1:] & allowed[:-1]))
-        inside += float(contrast[within].sum())
-        pairs += count(within)
-    area = max(area, float(step.prod() ** (2 / 3)))
-    volume = max(count(guess), 1) * step.prod()
-    roundness = float(np.log(volume ** (2 / 3) / area))
-    return border / area, contrast_on / area, inside / max(pairs, 1), roundness
-
-
-def _rim(scene: Scene, guess: Mask) -> tuple[float, float]:
-    """Mean steepness on the surface, and two cells outside of it."""
-    first = dilated(guess)
-    on, out = first & ~eroded(guess), dilated(first) & ~first
-    steep = scene.steepness
-    return float(steep[on].mean()) if on.any() else 0.0, float(steep[out].mean()) if out.any() else 0.0
+    cell = float(step.prod())
+    area, contrast, border = (cell / step) @ tally.cut
+    area = max(area, cell ** (2 / 3))
+    roundness = float(np.log((max(size, 1) * cell) ** (2 / 3) / area))
+    return border / area, contrast / area, tally.within[1] / max(tally.within[0], 1), roundness
 
 
 def _central(scene: Scene, support: Support, guess: Mask) -> float:
@@ -159,14 +145,19 @@ def _central(scene: Scene, support: Support, guess: Mask) -> float:
     return float(depth[tuple(click)] / depth.max()) if inside else 0.0
 
 
-def _tones(scene: Scene, guess: Mask) -> tuple[float, float, float]:
+def _tones(tally: Tally, everything: NDArray[np.float64]) -> tuple[float, float, float]:
     """Overlap of the tones with a ring's and with all others', and the step between inside and ring."""
-    ring = dilated(guess, RING_CELLS) & ~guess & scene.valid
-    ours = scene.histogram(guess)
-    near = np.sqrt(ours * scene.histogram(ring)).sum()
-    wide = np.sqrt(ours * scene.histogram(scene.allowed & ~guess)).sum()
-    if not ring.any() or not guess.any():
-        return float(near), float(wide), 0.0
-    a, b = scene.tone[guess], scene.tone[ring]
-    step = abs(a.mean() - b.mean()) / np.sqrt(a.var() + b.var() + 0.01)
-    return float(near), float(wide), float(step)
+    ours, ring, inside = tally.bins
+    other = everything - inside
+    near, wide = (float(np.sqrt(_shares(ours) * _shares(bins)).sum()) for bins in (ring, other))
+    if not tally.tones[:, 0].all():
+        return near, wide, 0.0
+    cells, sums, squares = tally.tones.T
+    means = sums / cells
+    spread = np.maximum(squares / cells - means**2, 0)
+    return near, wide, float(abs(means[0] - means[1]) / np.sqrt(spread.sum() + 0.01))
+
+
+def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = counts / max(counts.sum(), 1e-6)
+    return shares

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -107,6 +108,19 @@ class Scene:
 
     def histogram(self, weights: NDArray[Any]) -> NDArray[np.float64]:
         """``(TONE_BINS, SMOOTH_BINS)`` share of the weights that falls into each bin."""
-        counts = np.bincount(self.bins.ravel(), weights.ravel(), TONE_BINS * SMOOTH_BINS)
-        shares: NDArray[np.float64] = counts.reshape(TONE_BINS, SMOOTH_BINS) / max(counts.sum(), 1e-6)
+        counts = self.counted(weights).reshape(TONE_BINS, SMOOTH_BINS)
+        shares: NDArray[np.float64] = counts / max(counts.sum(), 1e-6)
         return shares
+
+    def counted(self, weights: NDArray[Any]) -> NDArray[np.float64]:
+        """``(TONE_BINS * SMOOTH_BINS,)``: the sum of the weights in each bin."""
+        counts: NDArray[np.float64] = _counted(self.bins.ravel(), weights.ravel(), TONE_BINS * SMOOTH_BINS)
+        return counts
+
+
+@numba.njit(cache=True, nogil=True)
+def _counted(bins: Any, weights: Any, size: int) -> Any:
+    counts = np.zeros(size)
+    for i in range(len(bins)):
+        counts[bins[i]] += weights[i]
+    return counts
