@@ -8,7 +8,7 @@ import numpy as np
 
 from promptile import models
 from promptile.models.published import all_published
-from promptile.models.weights import folders
+from promptile.models.weights import folders, in_hub_cache
 from promptile.run import Run, TiledRun
 from promptile.sources.protocol import Source
 
@@ -78,4 +78,6 @@ def weights_here(name: str) -> bool | None:
     wanted = all_published().get(name)
     if wanted is None:
         return None
+    if wanted.repository and in_hub_cache(wanted.repository, wanted.snapshot):
+        return True
     return any((folder / file).is_file() for folder in folders() for file in wanted.files)

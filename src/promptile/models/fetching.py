@@ -14,7 +14,7 @@ from pathlib import Path
 from promptile.caches import cache_folder
 from promptile.errors import ModelError
 from promptile.models.published import Published
-from promptile.models.weights import complaint, digest, folders
+from promptile.models.weights import complaint, digest, folders, in_hub_cache
 
 MIRROR = "PROMPTILE_MIRROR"
 """Environment variable: an address under which the files lie by their names, in place of their authors'."""
@@ -63,7 +63,7 @@ def fetch(
     ModelError
         If the licence is not accepted, the file cannot be had, or is not the right one.
     """
-    _agree(wanted, accept)
+    check_consent(wanted, accept=accept)
     folder = folders()[-1]
     target = folder / wanted.file
     if target.is_file() and file is None:
@@ -93,7 +93,14 @@ def accepted() -> list[str]:
         return []
 
 
-def _agree(wanted: Published, accept: bool) -> None:
+def check_consent(wanted: Published, *, accept: bool = False) -> None:
+    """Refuse weights whose licence binds and was not accepted here; with `accept` it is, from now on.
+
+    Raises
+    ------
+    ModelError
+        If it is not accepted.
+    """
     if wanted.free or wanted.model in accepted():
         return
     terms = f" ({wanted.terms})" if wanted.terms else ""
@@ -112,6 +119,8 @@ def _consents() -> Path:
 
 def _at_hugging_face(wanted: Published) -> Path | None:
     """The file among those that Hugging Face's own tools have downloaded."""
+    if wanted.repository:
+        return in_hub_cache(wanted.repository, [wanted.url.rpartition("/")[2]])
     home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
     return next(iter(sorted(home.glob(f"hub/models--*/snapshots/*/{wanted.file}"))), None)
 

@@ -34,6 +34,12 @@ class Published:
         Where the licence can be read.
     sha256 : str
         The file's digest, or how it begins; empty where its authors do not say.
+    name : str
+        What the file is called in a folder of weights, where its name in the `url` says too little.
+    repository : str
+        Where it is at Hugging Face: what their tools have downloaded from there is used as it is.
+    snapshot : tuple of str
+        Names that the file may have there.
     """
 
     model: str
@@ -42,11 +48,14 @@ class Published:
     licence: str
     terms: str = ""
     sha256: str = ""
+    name: str = ""
+    repository: str = ""
+    snapshot: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
-        """What the file is called where it is published."""
-        return self.url.rpartition("/")[2]
+        """What the file is called here: as where it is published, if that says enough."""
+        return self.name or self.url.rpartition("/")[2]
 
     @property
     def free(self) -> bool:

@@ -58,6 +58,25 @@ def find(model: str, names: Sequence[str], page: str, given: Path | str | None =
     )
 
 
+def in_hub_cache(repository: str, names: Sequence[str]) -> Path | None:
+    """A file of a repository among those that Hugging Face's own tools have downloaded, the newest; None if not there.
+
+    Parameters
+    ----------
+    repository : str
+        Such as ``facebook/sam2.1-hiera-tiny``.
+    names : sequence of str
+        Names that the file may have, the best first.
+    """
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    for name in names:
+        found = list(cache.glob(f"models--{repository.replace('/', '--')}/snapshots/*/{name}"))
+        if found:
+            return max(found, key=lambda path: path.stat().st_mtime)
+    return None
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:

@@ -1,0 +1,216 @@
+"""`Sam2`: a network of the family as a model that Promptile can ask."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from promptile.errors import ModelError
+from promptile.models.devices import device_of
+from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
+from promptile.models.sam2.frame import Frame, as_tensor
+from promptile.models.sam2.loading import load_network
+from promptile.models.sam2.variants import Hiera, Variant
+from promptile.models.weights import digest
+
+_VERSION = "sam2-1"
+"""Of this code: it changes when answers do."""
+_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and deviation that SAM 2 learnt with."""
+_HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""And SAM 3."""
+_TOGETHER = {"cuda": 4}
+"""Windows looked at together; elsewhere one at a time, which is as fast and takes less memory."""
+_MAPS = 3
+"""Maps that the decoder sees; the encoder of SAM 3 makes one more."""
+_NOWHERE = np.float32(-8)
+"""Logit where nothing was asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What is kept of one window."""
+
+    frame: Frame
+    maps: tuple[Tensor, ...]
+    """``(1, 32, cells, cells)``, ``(1, 64, cells / 2, cells / 2)``, ``(1, 256, cells / 4, cells / 4)``"""
+
+    @property
+    def nbytes(self) -> int:
+        return sum(each.nbytes for each in self.maps)
+
+
+class Sam2:
+    """Segments images from points, boxes and masks: one mask, or three for a single point.
+
+    A score is the network's guess of the IoU times its probability that there is an object at all.
+
+    Parameters
+    ----------
+    variant : Variant
+    network : nn.Module
+        `Sam2Model` or `Sam3TrackerModel` of transformers on `device`, ready to answer.
+    device : torch.device
+    digest : str
+        Of the weights.
+    """
+
+    def __init__(self, variant: Variant, network: nn.Module, device: torch.device, digest: str) -> None:
+        self.card = ModelCard(
+            name=variant.name,
+            family=variant.family,
+            abilities=frozenset({"points", "box", "mask"}),
+            ndim=2,
+            channels=3,
+            window=(variant.side, variant.side),
+            licence=variant.licence,
+            device=device.type,
+            digest=digest,
+        )
+        self._variant = variant
+        self._network: Any = network
+        self._device = device
+        colours = _COLOURS if isinstance(variant.encoder, Hiera) else _HALVES
+        self._mean, self._deviation = (torch.tensor(v, device=device)[:, None, None] for v in colours)
+        self._again: Callable[[], Sam2] | None = None
+
+    @classmethod
+    def load(cls, variant: Variant, path: Path, device: str = "auto") -> Sam2:
+        """The model with the weights of a file.
+
+        Raises
+        ------
+        ModelError
+            If the device is not there or the file does not hold this model.
+        """
+        place = device_of(device)
+        network = load_network(variant, path).to(place)
+        sam2 = cls(variant, network, place, f"{_VERSION} {digest(path)}")
+        sam2._again = partial(cls.load, variant, path, device)
+        return sam2
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Workers load the weights themselves."""
+        if self._again is None:
+            raise ModelError(f"Model {self.card.name!r} was not loaded from a file and cannot be sent to a worker")
+        return self._again, ()
+
+    @torch.inference_mode()
+    def embed(self, views: Sequence[View]) -> list[Embedding]:
+        frames = [self._frame(view.shape) for view in views]
+        images = [self._image(view, frame) for view, frame in zip(views, frames, strict=True)]
+        together = _TOGETHER.get(self._device.type, 1)
+        maps: list[tuple[Tensor, ...]] = []
+        for i in range(0, len(images), together):
+            batch = self._look(torch.stack(images[i : i + together]))
+            # Each owns its memory, so that forgetting one frees it.
+            maps += [tuple(each[j : j + 1].clone() for each in batch) for j in range(len(batch[0]))]
+        return [self._embedding(Sight(frame, held)) for frame, held in zip(frames, maps, strict=True)]
+
+    def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
+        return self.predict_batch(embedding, [prompt])[0]
+
+    @torch.inference_mode()
+    def predict_batch(self, embedding: Embedding, prompts: Sequence[WindowPrompt]) -> list[Masks]:
+        alike: dict[_Form, list[int]] = defaultdict(list)
+        for i, prompt in enumerate(prompts):
+            alike[_Form.of(prompt)].append(i)
+        answers: dict[int, Masks] = {}
+        for form, members in alike.items():
+            answers |= zip(members, self._answers(embedding.content, form, [prompts[i] for i in members]), strict=True)
+        return [answers[i] for i in range(len(prompts))]
+
+    def pack(self, embedding: Embedding) -> Mapping[str, NDArray[Any]]:
+        sight: Sight = embedding.content
+        held = {f"map{i}": each.half().cpu().numpy() for i, each in enumerate(sight.maps)}
+        return {"shape": np.array(sight.frame.shape), **held}
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Embedding:
+        maps = (torch.tensor(arrays[f"map{i}"]).float().to(self._device) for i in range(_MAPS))
+        return self._embedding(Sight(self._frame(arrays["shape"].tolist()), tuple(maps)))
+
+    def _embedding(self, sight: Sight) -> Embedding:
+        return Embedding(sight, self.card.digest, sight.nbytes)
+
+    def _frame(self, shape: Sequence[int]) -> Frame:
+        rows, columns = shape
+        return Frame((rows, columns), self._variant.side, self._variant.cells)
+
+    def _image(self, view: View, frame: Frame) -> Tensor:
+        """``(3, side, side)``: a view as the network sees it; grey is shown in all three channels."""
+        if len(view.samples) not in (1, 3):
+            raise ModelError(f"Model {self.card.name!r} takes 1 or 3 channels, not {len(view.samples)}: use --channels")
+        colours = as_tensor(np.asarray(view.samples, np.float32), self._device).clamp(0, 1).expand(3, -1, -1)
+        return (frame.image(colours) - self._mean) / self._deviation
+
+    def _look(self, images: Tensor) -> list[Tensor]:
+        """The maps of images ``(n, 3, side, side)``, finest first."""
+        # Not get_image_embeddings: for SAM 3 it adds the token for "nothing is remembered", which each image without a
+        # past has, to the map that is dropped (transformers 5.23).
+        flat = list(self._network.get_image_features(images, return_dict=True).fpn_hidden_states)[:_MAPS]
+        flat[-1] = flat[-1] + self._network.no_memory_embedding
+        maps = (each.permute(1, 2, 0) for each in flat)
+        return [each.unflatten(2, [self._variant.cells >> i] * 2) for i, each in enumerate(maps)]
+
+    def _answers(self, sight: Sight, form: _Form, prompts: Sequence[WindowPrompt]) -> list[Masks]:
+        """The answers to prompts of one form."""
+        if form.empty:
+            blank = Masks(np.full((1, *sight.frame.shape), _NOWHERE), np.zeros(1))
+            return [blank] * len(prompts)
+        found = self._network(
+            image_embeddings=[each.expand(len(prompts), -1, -1, -1) for each in sight.maps],
+            multimask_output=form.ambiguous,
+            **self._questions(sight.frame, form, prompts),
+        )
+        scores = found.iou_scores[:, 0] * found.object_score_logits[:, 0].sigmoid()
+        scores, order = scores.sort(dim=1, descending=True, stable=True)
+        logits = sight.frame.back(torch.take_along_dim(found.pred_masks[:, 0], order[..., None, None], dim=1))
+        pairs = zip(logits.cpu().numpy(), scores.clamp(0, 1).double().cpu().numpy(), strict=True)
+        return [Masks(masks, quality) for masks, quality in pairs]
+
+    def _questions(self, frame: Frame, form: _Form, prompts: Sequence[WindowPrompt]) -> dict[str, Tensor]:
+        """Prompts of one form, each about an image of its own: only so may each have a mask."""
+        asked: dict[str, Tensor] = {}
+        if form.points:
+            points = np.stack([frame.places(prompt.points) for prompt in prompts])
+            labels = np.stack([prompt.labels for prompt in prompts]).astype(np.int64)
+            asked["input_points"] = as_tensor(points, self._device)[:, None]
+            asked["input_labels"] = torch.from_numpy(labels).to(self._device)[:, None]
+        if form.box:
+            boxes = [frame.corners(prompt.box) for prompt in prompts if prompt.box is not None]
+            asked["input_boxes"] = as_tensor(np.stack(boxes), self._device)[:, None]
+        if form.mask:
+            masks = [frame.mask(as_tensor(p.mask, self._device)) for p in prompts if p.mask is not None]
+            asked["input_masks"] = torch.stack(masks)
+        return asked
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What a prompt consists of; prompts of one form are answered together."""
+
+    points: int
+    box: bool
+    mask: bool
+
+    @classmethod
+    def of(cls, prompt: WindowPrompt) -> _Form:
+        return cls(len(prompt.points), prompt.box is not None, prompt.mask is not None)
+
+    @property
+    def ambiguous(self) -> bool:
+        """A point may mean a part, the whole or something between."""
+        return self.points == 1 and not self.box and not self.mask
+
+    @property
+    def empty(self) -> bool:
+        return not (self.points or self.box or self.mask)
