@@ -56,7 +56,8 @@ def load_network(variant: Variant, path: Path, *, hq_token_only: bool = False) -
     }
     ours = {name: value.float() if value.is_floating_point() else value for name, value in ours.items()}
     network.load_state_dict(ours, strict=True, assign=True)
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False).fold()
+    return network
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from promptile.models.sam.nets.decoder import HighQualityDecoder, MaskDecoder
 from promptile.models.sam.nets.prompts import NOTHING, PromptEncoder
-from promptile.models.sam.nets.tiny import TinyVit
+from promptile.models.sam.nets.tiny import Convolution, TinyVit
 from promptile.models.sam.nets.vit import PIXELS, Vit
 from promptile.models.sam.variants import Variant
 
@@ -69,6 +69,12 @@ class Network(nn.Module):
             if variant.quality
             else MaskDecoder(efficient=efficient)
         )
+
+    def fold(self) -> None:
+        """Join what only training needs apart; nothing can be loaded into the network then."""
+        for part in self.modules():
+            if isinstance(part, Convolution):
+                part.fold()
 
     def embed(self, images: Tensor) -> Features:
         """Look at normalised images ``(n, 3, side, side)``."""
