@@ -110,9 +110,14 @@ def running(window: Window, rows: list[Row], folder: Path, seconds: float, *, sl
         window.press(_G)
     rows.append({"scene": f"{name} runs, an object every 2 s", **window.clock.row()})
     window.clock.begin()
+    begun = time.perf_counter()
+    if not sleeping:
+        window.desk.runs.cancel()
     yield lambda: not window.desk.runs.going_on
+    took = time.perf_counter() - begun
     yield 2.0
-    rows.append({"scene": f"{name} runs to its end, and is shown", **window.clock.row()})
+    end = "runs to its end, and is shown" if sleeping else f"is stopped, after {took:.1f} s"
+    rows.append({"scene": f"{name} {end}", **window.clock.row()})
 
 
 def storm(window: Window, rows: list[Row], folder: Path, seconds: float, *, run: bool) -> Script:
@@ -125,7 +130,7 @@ def storm(window: Window, rows: list[Row], folder: Path, seconds: float, *, run:
         window.widget.run.start.click()
         yield 1.0
     groups = clicked_groups(window, count=30 if seconds > 10 else 5)
-    level, marks = window.desk.asking._level(), []
+    level, marks = window.desk.asking.asked_level, []
     window.clock.begin()
     for group in groups:
         for n, place in enumerate(group):
@@ -192,7 +197,7 @@ def latency(window: Window, rows: list[Row], folder: Path, seconds: float) -> Sc
     for zoom, text in ((1.0, "close"), (0.45, "from afar")):
         yield from zoomed(window, zoom)
         alone = Session(window.scene.shown.source)
-        alone.look(level=window.desk.asking._level())
+        alone.look(level=window.desk.asking.asked_level)
         seen = []
         for n, place in enumerate(places(window, 64 if seconds > 10 else 12, seed=2)):
             shown.clear()
