@@ -35,6 +35,7 @@ $(VENV)/dev: $(VENV)/base
 	@echo "Installing what the tests need"
 	$(PIP) --editable '.[dev,napari,dicom]'
 	$(PIP) --editable '.[torch]' || echo "No torch for this Python: the tests of the models that need it will be skipped"
+	$(PIP) --editable '.[hf]' || echo "No transformers for this Python: the tests of the models that need it will be skipped"
 	touch $@
 
 clean:

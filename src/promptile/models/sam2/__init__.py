@@ -15,6 +15,11 @@ from promptile.models.protocols import Promptable
 from promptile.models.sam2.variants import VARIANTS
 from promptile.models.weights import find, in_hub_cache
 
+_MISFIT = (
+    "cannot be loaded, as transformers does not work with the torchvision that is installed: pip uninstall "
+    "torchvision, which Promptile does not need, or install the one that belongs to your torch"
+)
+
 
 def load(name: str, ndim: int, *, weights: Path | str | None = None, device: str = "auto") -> Promptable:
     """A model of the family.
@@ -46,7 +51,8 @@ def load(name: str, ndim: int, *, weights: Path | str | None = None, device: str
     try:
         from promptile.models.sam2.model import Sam2
     except ModuleNotFoundError as error:
-        raise ModelError(f"Model {name!r} needs {error.name}: pip install 'promptile[hf]'") from error
+        cure = f"needs {error.name}: pip install 'promptile[hf]'" if error.name else _MISFIT
+        raise ModelError(f"Model {name!r} {cure}") from error
     return Sam2.load(variant, path, device)
 
 
