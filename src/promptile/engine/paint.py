@@ -27,16 +27,16 @@ def paint(run: PromptedRun, records: Sequence[Record], within: Sequence[Window] 
         Repaint only here, also where no object is left; without it, paint what the objects touch.
     """
     mask_of = lru_cache(maxsize=64)(run.mask)
-    there, labels = [record for record in records if record.count], run.labels
+    there, side = [record for record in records if record.count], run.labels.chunks
     if within is None:
-        touching = _touched(there, labels.chunks, run.grid.window)
+        touching = _touched(there, side, run.grid.window)
     else:
-        touching = _touching(there, _joined([w.clip(run.grid.shape) for w in within], labels.chunks))
+        touching = _touching(there, _joined([w.clip(run.grid.shape) for w in within], side))
     for piece, found in sorted(touching.items()):
         painted = np.zeros(piece.shape, np.uint32)
         for record in sorted(found, key=lambda r: (r.score, -r.id)):
             painted[mask_of(record.id).read(piece)] = record.id
-        labels[piece.slices] = painted
+        run.write_labels(piece, painted)
 
 
 def _touched(records: Sequence[Record], side: Sequence[int], whole: Window) -> Mapping[Window, list[Record]]:

@@ -12,12 +12,17 @@ from zarr.codecs import ZstdCodec
 from promptile.errors import RunError
 from promptile.folders import Folder
 from promptile.grid import Grid
+from promptile.run.journal import ROOM
 
 LABEL_SIDE = {2: 1024, 3: 128}
 """Side of the stored pieces of label images, by their number of axes."""
 
 LAYERS = "layers"
 """Room of the label images below the first one, which is `labels`."""
+
+PROMPTS, IMAGE, DRAFT = "prompts.json", "image.json", "draft.json"
+ASIDE = (IMAGE, DRAFT)
+"""Files without which all objects are there."""
 
 
 def layer_name(layer: int) -> str:
@@ -55,8 +60,19 @@ def read_json(folder: Folder, name: str) -> Any:
 
 
 def damaged(folder: Folder, name: str) -> RunError:
-    """What to raise if a part of a run cannot be read."""
-    return RunError(f"{folder.place}/{name} is missing or damaged: compute the run again with --restart")
+    """What to raise if a part of a run cannot be read.
+
+    Where something was done by hand, computing the run again would throw it away: a session makes anew what it can.
+    """
+    if name in ASIDE:
+        cure = "move it elsewhere to go on without it"
+    elif not folder.names(ROOM):
+        cure = "compute the run again with --restart"
+    elif name == PROMPTS:
+        cure = "put it back from a copy, or write [] into it to go on without prompts"
+    else:
+        cure = "move it elsewhere, and open the run in a session"
+    return RunError(f"{folder.place}/{name} is missing or damaged: {cure}")
 
 
 def grid_from(stored: Mapping[str, Any]) -> Grid:

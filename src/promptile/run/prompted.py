@@ -27,12 +27,12 @@ import pandas as pd
 from promptile.errors import RunError
 from promptile.grid import Grid, Window
 from promptile.masks import Edit, ObjectMask
-from promptile.run.journal import Journal, State
-from promptile.run.parts import read_json
+from promptile.run.journal import ROOM, Journal, State
+from promptile.run.parts import DRAFT, read_json
 from promptile.run.record import Failure, Record
 from promptile.run.store import Run
 
-_FINISHED, _DRAFT, _UNPAINTED = "finished.json", "draft.json", "unpainted.json"
+_FINISHED, _UNPAINTED = "finished.json", "unpainted.json"
 _EDITS = ("added", "removed")
 
 
@@ -171,21 +171,24 @@ class PromptedRun(Run):
     @property
     def draft(self) -> Any:
         """What an interactive session keeps of an object that is not accepted yet; None if there is nothing."""
-        return read_json(self.folder, _DRAFT) if self.folder.exists(_DRAFT) else None
+        return read_json(self.folder, DRAFT) if self.folder.exists(DRAFT) else None
 
     @draft.setter
     def draft(self, draft: Any) -> None:
         if draft is None:
-            self.folder.remove(_DRAFT)
+            self.folder.remove(DRAFT)
         else:
-            self.folder.write(_DRAFT, json.dumps(draft).encode())
+            self.folder.write(DRAFT, json.dumps(draft).encode())
 
     @property
     def unpainted(self) -> Window | None:
         """Where the labels may not show what the journal says, because a session was killed."""
         if not self.folder.exists(_UNPAINTED):
             return None
-        return Window(*map(tuple, read_json(self.folder, _UNPAINTED)))
+        try:
+            return Window(*map(tuple, read_json(self.folder, _UNPAINTED)))
+        except (RunError, TypeError):  # it cannot be read: anywhere
+            return self.grid.window
 
     @unpainted.setter
     def unpainted(self, window: Window | None) -> None:
@@ -198,9 +201,10 @@ class PromptedRun(Run):
         try:
             return ObjectMask.load(io.BytesIO(self.folder.read(name)))
         except (OSError, EOFError, LookupError, ValueError, BadZipFile, zlib.error) as error:
+            by_hand = self.folder.names(ROOM)  # it would be thrown away
+            cure = f"put it back, or delete object {object_id}" if by_hand else "compute the run again with --restart"
             raise RunError(
-                f"Object {object_id} has no mask, {self.folder.place}/{name} is missing or damaged: "
-                "compute the run again with --restart"
+                f"Object {object_id} has no mask, {self.folder.place}/{name} is missing or damaged: {cure}"
             ) from error
 
 

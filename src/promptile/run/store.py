@@ -35,7 +35,18 @@ from promptile.folders import Folder, Local, folder_of
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
 from promptile.run.differences import differences, prompt_difference
-from promptile.run.parts import LAYERS, create_labels, damaged, grid_from, layer_name, read_json
+from promptile.run.journal import ROOM
+from promptile.run.parts import (
+    DRAFT,
+    IMAGE,
+    LAYERS,
+    PROMPTS,
+    create_labels,
+    damaged,
+    grid_from,
+    layer_name,
+    read_json,
+)
 from promptile.run.record import Failure
 from promptile.vectors import Shaping
 
@@ -44,8 +55,8 @@ SUFFIX = ".run.zarr"
 
 _LOCK = "lock"
 _PARTS = (
-    *("zarr.json", "prompts.json", "image.json", "finished.json", "labels"),
-    *("masks", "commits", "journal", "edits", "draft.json", "unpainted.json"),
+    *(ROOM, "zarr.json", PROMPTS, IMAGE, "finished.json", "labels"),
+    *("masks", "commits", "edits", DRAFT, "unpainted.json"),
     *("tiles", LAYERS, "objects.parquet"),
 )
 _UNFINISHED = (".part", ".partial")
@@ -118,7 +129,7 @@ class Run(ABC):
         try:
             if restart:
                 run._clear()
-            if folder.exists("prompts.json"):
+            if folder.exists(PROMPTS) or folder.names(ROOM):
                 specs = [_image_in(spec) if of_image else spec for spec in (run.spec, wanted)]
                 run._refuse_others(specs[0], specs[1], said)
             else:
@@ -146,7 +157,7 @@ class Run(ABC):
         create_labels(self.folder, "labels", grid.shape)
         self._create_parts(grid)
         # Written last: a run counts as begun only once everything else is there.
-        self.folder.write("prompts.json", json.dumps(list(prompts)).encode())
+        self.folder.write(PROMPTS, json.dumps(list(prompts)).encode())
 
     @abstractmethod
     def _create_parts(self, grid: Grid) -> None:
@@ -165,7 +176,8 @@ class Run(ABC):
             )
 
     def _clear(self) -> None:
-        self.folder.remove("prompts.json")  # first, as it is written last: without it, no run has begun here
+        self.folder.remove(PROMPTS)  # first, as it is written last: without it, no run has begun here
+        self.folder.remove(ROOM)  # but where it is left, the prompts were lost
         for name in self.folder.names():
             if name in _PARTS or name.endswith(_UNFINISHED):  # not the lock, nor what is not ours
                 self.folder.remove(name)
@@ -183,22 +195,22 @@ class Run(ABC):
     @property
     def prompts(self) -> list[dict[str, Any]]:
         """The prompts, in index coordinates of level 0."""
-        said: list[dict[str, Any]] = read_json(self.folder, "prompts.json")
+        said: list[dict[str, Any]] = read_json(self.folder, PROMPTS)
         return said
 
     @prompts.setter
     def prompts(self, said: Sequence[Mapping[str, Any]]) -> None:
-        self.folder.write("prompts.json", json.dumps(list(said)).encode())
+        self.folder.write(PROMPTS, json.dumps(list(said)).encode())
 
     @property
     def image(self) -> dict[str, Any]:
         """What `promptile.open` needs to open the image; empty if it had no path."""
-        there: dict[str, Any] = read_json(self.folder, "image.json") if self.folder.exists("image.json") else {}
+        there: dict[str, Any] = read_json(self.folder, IMAGE) if self.folder.exists(IMAGE) else {}
         return there
 
     @image.setter
     def image(self, place: Mapping[str, Any]) -> None:
-        self.folder.write("image.json", json.dumps(dict(place)).encode())
+        self.folder.write(IMAGE, json.dumps(dict(place)).encode())
 
     @cached_property
     def grid(self) -> Grid:
@@ -216,6 +228,17 @@ class Run(ABC):
         try:
             return zarr.open_array(self.folder.zarr("labels"), mode="r+")
         except (OSError, LookupError, ValueError) as error:
+            raise damaged(self.folder, "labels") from error
+
+    def create_labels(self) -> None:
+        """Make them anew, without objects."""
+        create_labels(self.folder, "labels", self.grid.shape)
+
+    def write_labels(self, window: Window, labels: NDArray[np.uint32]) -> None:
+        """Replace the ids in a window."""
+        try:
+            self.labels[window.slices] = labels
+        except (LookupError, ValueError, RuntimeError) as error:  # what was there is read first
             raise damaged(self.folder, "labels") from error
 
     @property

@@ -129,7 +129,10 @@ class Ledger:
             self.run.unpainted = reduce(Window.__or__, windows)
 
     def _mend(self) -> None:
-        """Paint what is not painted: a step that was cut off, or all of a run that was."""
+        """Paint what is not painted: a step that was cut off, or all of a run that was, or whose labels were lost."""
+        if not self.run.folder.exists("labels/zarr.json"):
+            self.run.create_labels()
+            self.run.unpainted = self.run.grid.window
         behind = self.run.unpainted
         if behind is not None:
             paint(self.run, self._records(), within=[behind])

@@ -42,6 +42,7 @@ class Objects:
 
     def rename(self, object_ids: Iterable[int], category: str) -> Step:
         """Give objects a category."""
+        check_category(category)
         return self._change("rename", object_ids, lambda s: replace(s, record=replace(s.record, category=category)))
 
     def recolour(self, object_ids: Iterable[int], colour: str) -> Step:
@@ -67,6 +68,7 @@ class Objects:
         erased belong to none. An object without samples is gone.
         """
         self._refuse_closed()
+        check_category(category)
         brush = Brushwork(self.run.grid.shape, self.ledger.boxes(), self.run.mask)
         for stroke in strokes:
             brush.apply(stroke)
@@ -97,6 +99,7 @@ class Objects:
             If the run is of another image.
         """
         self._refuse_closed()
+        check_category(category)
         check_same_image(run, self.run)
         after = {}
         ids = [int(i) for i in object_ids]
@@ -112,7 +115,7 @@ class Objects:
 
     def _change(self, what: str, object_ids: Iterable[int], change: Callable[[State], State | None]) -> Step:
         self._refuse_closed()
-        return self.ledger.do(what, {i: change(self.ledger.state(i)) for i in object_ids})
+        return self.ledger.do(what, {int(i): change(self.ledger.state(int(i))) for i in object_ids})
 
     def undo(self) -> Step | None:
         """Take back what was done last, also by an earlier session; None if there is nothing."""
@@ -138,3 +141,9 @@ class Objects:
     def _refuse_closed(self) -> None:
         if self._closed:  # the run may be another's by now
             raise UsageError("The session is closed: open another one with the same `out`")
+
+
+def check_category(category: str) -> None:
+    """Raise UsageError if no file could hold a category."""
+    if not isinstance(category, str) or any("\ud800" <= letter <= "\udfff" for letter in category):
+        raise UsageError(f"{category!r} is no category: give a text")

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from promptile.errors import UsageError
 from promptile.grid import Window
 from promptile.masks import Edit, ObjectMask
+from promptile.prompts.types import LARGEST_ID
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,14 @@ class Brushwork:
         """What was added to and removed from them."""
 
     def apply(self, stroke: Stroke) -> None:
-        """Paint once more."""
+        """Paint once more.
+
+        Raises
+        ------
+        UsageError
+            If the stroke is not of this image, or its ids are none.
+        """
+        self._check(stroke)
         if (stroke.before == stroke.after).all():
             return
         stroke = _trimmed(stroke)
@@ -68,6 +77,16 @@ class Brushwork:
             after = np.where(changed, stroke.after == i, before)
             if (before != after).any():
                 self._change(i, window, before, after)
+
+    def _check(self, stroke: Stroke) -> None:
+        shapes = {stroke.window.shape, stroke.before.shape, stroke.after.shape}
+        if len(shapes) > 1 or stroke.window.clip(self._shape) != stroke.window:
+            raise UsageError(
+                f"{stroke.window} with labels of {stroke.before.shape} and {stroke.after.shape} is no stroke on an "
+                f"image of {self._shape}: give the labels of one window inside the image"
+            )
+        if stroke.after.size and not 0 <= int(stroke.after.min()) <= int(stroke.after.max()) <= LARGEST_ID:
+            raise UsageError(f"Ids of objects are 1 to {LARGEST_ID}, and 0 where there is none: paint with these")
 
     def _below(self, window: Window) -> set[int]:
         """Objects that may have samples in a window."""

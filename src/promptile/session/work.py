@@ -20,7 +20,7 @@ from promptile.rendering import Rendering
 from promptile.run import State
 from promptile.segmentation import record_of
 from promptile.session.drafts import unanswered
-from promptile.session.objects import Objects
+from promptile.session.objects import Objects, check_category
 from promptile.session.opening import open_run
 from promptile.session.setting import Setting
 from promptile.sources.protocol import Source
@@ -217,10 +217,13 @@ class Session(Objects):
         What was painted on an object that is revised stays painted.
         """
         self._refuse_closed()
+        check_category(category)
         if self.preview is None or self._asked is None:
             raise UsageError("There is no preview to accept: call predict first")
         if not self.preview.mask.count:
             raise PromptError("The model finds nothing there, and nothing cannot be accepted: move or add marks")
+        if self._revised is not None and self._revised not in self.states:
+            raise PromptError(f"Object {self._revised}, which this corrects, is deleted: undo that, or discard this")
         old = None if self._revised is None else self.ledger.state(self._revised)
         number = self.ledger.next_id() if old is None else old.record.id
         category = category or self._asked.category or ("" if old is None else old.record.category)

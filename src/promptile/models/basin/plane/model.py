@@ -22,6 +22,8 @@ from promptile.models.protocols import Embedding, Masks, ModelCard, Proposal, Vi
 
 CERTAIN = np.float32(8.0)
 """Logit of what is known: no data is no object, and nothing reaches out of a box."""
+_REACH = 4
+"""How far a box may reach beyond the window, in windows: with larger ones no cell would see the window."""
 VIOLATION = 1.0
 """Log odds against a contour per unit of `contours.against`."""
 TOLD = 0.8
@@ -93,6 +95,8 @@ def _otherwise(sight: Sight, prompt: WindowPrompt, mask: NDArray[np.float32]) ->
 
 
 def _from_box(sight: Sight, box: NDArray[np.float64]) -> tuple[list[NDArray[np.float32]], list[float]]:
+    window = np.array(sight.view.shape)
+    box = np.clip(box, -_REACH * window, (1 + _REACH) * window)
     frame = Frame.around(box, sight.view.shape)
     features = Features.of(sight.view, frame)
     shape = posterior(features, frame)
