@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,10 @@ def in_own_process(name: str, arguments: list[str], scenes: list[str]) -> list[d
     """The rows of a scene."""
     options = [a for a in arguments if a not in scenes]
     with tempfile.TemporaryDirectory(prefix="gui-") as folder:
+        if name == "kill":
+            from gui_kill import killed
+
+            return [killed(20 if "--seconds" not in options else 3, Path(folder), surroundings(Path(folder), name))]
         command = [sys.executable, __file__, name, *options, "--here", folder]
         told = subprocess.run(command, env=surroundings(Path(folder), name), stdout=subprocess.PIPE, text=True)
     rows = []
@@ -67,12 +72,26 @@ def surroundings(folder: Path, name: str) -> dict[str, str]:
 
 def play(name: str, folder: Path, seconds: float, *, why: bool) -> list[dict[str, Any]]:
     """Play one scene in this process."""
-    from gui_scenes import SCENES
+    from gui_kill import busy
+    from gui_scenes import cold, latency, many_clicks, many_images
+    from gui_scenes import baseline, running, storm
     from gui_window import Window
 
+    scenes: dict[str, Any] = {
+        "baseline": baseline,
+        "sleeping": partial(running, sleeping=True),
+        "computing": partial(running, sleeping=False),
+        "storm": partial(storm, run=False),
+        "storm_run": partial(storm, run=True),
+        "latency": latency,
+        "cold": cold,
+        "clicks": many_clicks,
+        "images": many_images,
+        "busy": busy,
+    }
     rows: list[dict[str, Any]] = []
     window = Window(why=why)
-    window.play(SCENES[name](window, rows, folder, seconds))
+    window.play(scenes[name](window, rows, folder, seconds))
     window.viewer.close()
     return rows
 
