@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import promptile
 from promptile import models
 from promptile.engine.lattice import Tiling
 from promptile.errors import ModelError
-from promptile.models.protocols import Batched, Embedding, Promptable, Storable, View, WindowPrompt
+from promptile.models.protocols import Batched, Embedding, Model, Promptable, Storable, View, WindowPrompt
 from promptile.models.sam.variants import VARIANTS
 
 pytest.importorskip("torch", reason="needs torch: pip install 'promptile[torch]'")
@@ -30,9 +31,11 @@ from promptile.models.devices import device_of
 from promptile.models.sam.model import Sam
 from promptile.models.sam.nets.network import Features, Questions
 from promptile.prompts import Prompts
+from promptile.testing import ModelContract
 from sam_small import MADE, state, write
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+SMALL, SMALL_HQ = (replace(MADE[name], side=256) for name in ("small-sam", "small-sam-hq"))
 SHAPES = [(1024, 1024), (300, 500), (1700, 900), (700, 1024)]
 
 
@@ -73,12 +76,30 @@ def echoing(name: str = "sam-b") -> tuple[Sam, Echo]:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("weights")
-    return {name: write(folder / f"{name}.pt", state(MADE[name])) for name in ("small-sam", "small-sam-hq")}
+    return {"sam": write(folder / "sam.pt", state(SMALL)), "sam-hq": write(folder / "sam-hq.pt", state(SMALL_HQ))}
 
 
 @pytest.fixture(scope="module")
 def small(weights: dict[str, Path]) -> Sam:
-    return Sam.load(MADE["small-sam"], weights["small-sam"], "cpu")
+    return Sam.load(SMALL, weights["sam"], "cpu")
+
+
+@pytest.fixture(scope="module")
+def small_hq(weights: dict[str, Path]) -> Sam:
+    return Sam.load(SMALL_HQ, weights["sam-hq"], "cpu")
+
+
+class TestContract(ModelContract):
+    """What all models must do; random weights find nothing."""
+
+    finds_the_obvious = False
+
+    @pytest.fixture(autouse=True)
+    def chosen(self, small_hq: Sam) -> None:
+        self.loaded = small_hq
+
+    def model(self) -> Model:
+        return self.loaded
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +235,7 @@ def test_a_given_mask_reaches_the_network_in_its_cells() -> None:
 
 
 def test_efficient_sam_takes_no_masks_and_six_points(tmp_path: Path) -> None:
-    variant = MADE["small-efficient-sam"]
+    variant = replace(MADE["small-efficient-sam"], side=256)
     model = Sam.load(variant, write(tmp_path / "e.pt", state(variant), wrapped=True), "cpu")
     assert (model.card.abilities, model.card.max_points) == (frozenset({"points", "box"}), 6)
     (embedding,) = model.embed([view((100, 120))])
@@ -239,17 +260,15 @@ def test_what_it_can_do_is_on_its_card(small: Sam) -> None:
     assert isinstance(small, Batched)
     assert isinstance(small, Storable)
     card = small.card
-    assert (card.ndim, card.channels, card.window, card.device) == (2, 3, (512, 512), "cpu")
+    assert (card.ndim, card.channels, card.window, card.device) == (2, 3, (256, 256), "cpu")
     assert card.abilities == {"points", "box", "mask"}
     assert card.licence == "Apache-2.0"
 
 
 def test_other_weights_and_other_ways_to_answer_have_other_digests(weights: dict[str, Path], tmp_path: Path) -> None:
-    both = [
-        Sam.load(MADE["small-sam-hq"], weights["small-sam-hq"], "cpu", hq_token_only=only) for only in (False, True)
-    ]
-    changed = state(MADE["small-sam-hq"]) | {"mask_decoder.hf_token.weight": torch.ones(1, 256)}
-    other = Sam.load(MADE["small-sam-hq"], write(tmp_path / "other.pt", changed), "cpu")
+    both = [Sam.load(SMALL_HQ, weights["sam-hq"], "cpu", hq_token_only=only) for only in (False, True)]
+    changed = state(SMALL_HQ) | {"mask_decoder.hf_token.weight": torch.ones(1, 256)}
+    other = Sam.load(SMALL_HQ, write(tmp_path / "other.pt", changed), "cpu")
     assert len({model.card.digest for model in [*both, other]}) == 3
     (embedding,) = both[0].embed([view((90, 90))])
     three, one = (model.predict(embedding, click((40, 50))) for model in both)
@@ -261,15 +280,15 @@ def test_an_embedding_from_the_disk_answers_as_well(small: Sam, seen: Embedding)
     packed = small.pack(seen)
     assert {array.dtype for name, array in packed.items() if name != "shape"} == {np.dtype(np.float16)}
     again = small.unpack(packed)
-    assert again.nbytes == seen.nbytes == 256 * 32 * 32 * 4
+    assert again.nbytes == seen.nbytes == 256 * 16 * 16 * 4
     wanted, found = (small.predict(each, click((50, 60))).logits for each in (seen, again))
     np.testing.assert_allclose(found, wanted, atol=0.02)
     repeated = small.unpack(small.pack(again))
     np.testing.assert_array_equal(small.predict(repeated, click((50, 60))).logits, found)
 
 
-def test_the_finer_features_are_kept_too(weights: dict[str, Path]) -> None:
-    model = Sam.load(MADE["small-sam-hq"], weights["small-sam-hq"], "cpu")
+def test_the_finer_features_are_kept_too(small_hq: Sam) -> None:
+    model = small_hq
     (embedding,) = model.embed([view((64, 64))])
     again = model.unpack(model.pack(embedding))
     np.testing.assert_allclose(
@@ -302,7 +321,7 @@ def test_threads_may_ask_at_the_same_time(small: Sam, seen: Embedding) -> None:
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_a_run_over_several_tiles(weights: dict[str, Path], small: Sam, tmp_path: Path) -> None:
+def test_a_run_over_several_tiles(small: Sam, tmp_path: Path) -> None:
     image = promptile.open(view((300, 260)).samples, channel_axis=0)
     asked = Prompts.of(boxes=[[[20, 30], [90, 120]]])
     run = promptile.segment(
@@ -339,6 +358,7 @@ def test_without_torch_it_says_how_to_get_it(missing: str) -> None:
 
 def test_weights_that_are_nowhere_are_named_with_the_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PROMPTILE_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     monkeypatch.delenv("PROMPTILE_WEIGHTS", raising=False)
     with pytest.raises(ModelError) as caught:
         models.load("mobile-sam", 2)
@@ -353,6 +373,15 @@ def test_weights_by_name_are_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("PROMPTILE_WEIGHTS", str(tmp_path))
     model = models.load("mobile-sam", 2)
     assert model.card.name == "mobile-sam"
+
+
+def test_what_hugging_face_s_tools_have_downloaded_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    name = "models--dhkim2810--MobileSAM/snapshots/1/mobile_sam.pt"
+    (tmp_path / "hub" / name).parent.mkdir(parents=True)
+    write(tmp_path / "hub" / name, state(VARIANTS["mobile-sam"]))
+    monkeypatch.setenv("PROMPTILE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert models.load("mobile-sam", 2).card.name == "mobile-sam"
 
 
 def test_volumes_are_refused(small: Sam) -> None:
@@ -372,10 +401,10 @@ def test_weights_of_another_model_are_recognised(tmp_path: Path) -> None:
 
 
 def test_weights_that_lack_a_key_are_refused(tmp_path: Path) -> None:
-    tensors = state(MADE["small-sam"])
+    tensors = state(SMALL)
     del tensors["prompt_encoder.point_embeddings.2.weight"]
     with pytest.raises(ModelError, match=r"1 key is missing \(prompt_encoder.point_embeddings.2.weight\)"):
-        Sam.load(MADE["small-sam"], write(tmp_path / "lacking.pt", tensors), "cpu")
+        Sam.load(SMALL, write(tmp_path / "lacking.pt", tensors), "cpu")
 
 
 @pytest.mark.parametrize("wish", ["tpu", "cuda:x", "gpu"])

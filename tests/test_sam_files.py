@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from promptile.errors import ModelError
 from promptile.models.sam.loading import load_network
 from sam_small import MADE, state, write
 
-SMALL = MADE["small-sam"]
+SMALL = replace(MADE["small-sam"], side=256)
 
 
 class Attack:
@@ -83,5 +84,5 @@ def test_a_file_of_a_part_names_what_is_missing_and_where_to_get_it(tmp_path: Pa
 
 
 def test_keys_of_transformers_are_named_as_in_the_file(tmp_path: Path) -> None:
-    save_file({"vision_encoder.pos_embed": torch.zeros(1, 32, 32, 96)}, tmp_path / "model.safetensors")
+    save_file({"vision_encoder.pos_embed": torch.zeros(1, 16, 16, 96)}, tmp_path / "model.safetensors")
     assert "vision_encoder.patch_embed.projection.weight" in refused(tmp_path / "model.safetensors")

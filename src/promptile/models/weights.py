@@ -47,15 +47,19 @@ def find(model: str, names: Sequence[str], page: str, given: Path | str | None =
         if not path.is_file():
             raise ModelError(f"There are no weights at {path}: give the path of a file, like {names[0]} from {page}")
         return path
-    places = folders()
-    for folder in places:
-        for name in names:
-            if (folder / name).is_file():
-                return folder / name
+    if (found := in_folders(names)) is not None:
+        return found
+    places = " or ".join(map(str, folders()))
     raise ModelError(
-        f"Model {model!r} needs its weights {names[0]}, and they are not in {' or '.join(map(str, places))}: get them "
+        f"Model {model!r} needs its weights {names[0]}, and they are not in {places}: get them "
         f"with promptile models fetch {model}, or download {page} and set {FOLDERS} to the folder that holds it"
     )
+
+
+def in_folders(names: Sequence[str]) -> Path | None:
+    """The first file of these names in the `folders`; None if it is in none."""
+    found = (folder / name for folder in folders() for name in names if (folder / name).is_file())
+    return next(found, None)
 
 
 def in_hub_cache(repository: str, names: Sequence[str]) -> Path | None:

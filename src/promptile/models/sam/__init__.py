@@ -11,8 +11,8 @@ from pathlib import Path
 
 from promptile.errors import ModelError
 from promptile.models.protocols import Promptable
-from promptile.models.sam.variants import VARIANTS
-from promptile.models.weights import find
+from promptile.models.sam.variants import VARIANTS, Variant
+from promptile.models.weights import find, in_folders, in_hub_cache
 
 
 def load(
@@ -27,7 +27,7 @@ def load(
     ndim : int
         What the image has. The model takes 2 in any case, as its card says.
     weights : path, optional
-        The weights file; without it, it is looked for by name.
+        The weights file; without it, it is looked for by name, also among what Hugging Face's tools downloaded.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     hq_token_only : bool
@@ -43,8 +43,14 @@ def load(
         from promptile.models.sam.model import Sam
     except ModuleNotFoundError as error:
         raise ModelError(f"Model {name!r} needs {error.name}: pip install 'promptile[torch]'") from error
-    path = find(name, variant.files, variant.page, weights)
+    path = find(name, variant.files, variant.page, weights or in_folders(variant.files) or _downloaded(variant))
     return Sam.load(variant, path, device, hq_token_only=hq_token_only)
+
+
+def _downloaded(variant: Variant) -> Path | None:
+    """The weights among what Hugging Face's own tools have downloaded."""
+    found = (in_hub_cache(repository, (variant.file, "model.safetensors")) for repository in variant.hub)
+    return next((path for path in found if path is not None), None)
 
 
 sam_b = partial(load, "sam-b")

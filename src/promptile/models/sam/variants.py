@@ -42,6 +42,8 @@ class Variant:
         The weights file's name where its authors publish it.
     page : str
         Where that is.
+    hub : tuple of str
+        Repositories on Hugging Face that hold the file, or `model.safetensors`.
     encoder : Encoder
     quality : bool
         Whether it has the decoder of SAM-HQ.
@@ -56,6 +58,7 @@ class Variant:
     family: str
     file: str
     page: str
+    hub: tuple[str, ...]
     encoder: Encoder
     quality: bool = False
     style: Literal["sam", "efficient"] = "sam"
@@ -82,20 +85,23 @@ _BASE = Encoder(kind="vit", width=768, depth=12, heads=12, spread=(2, 5, 8, 11),
 _LARGE = Encoder(kind="vit", width=1024, depth=24, heads=16, spread=(5, 11, 17, 23), early=1024)
 _HUGE = Encoder(kind="vit", width=1280, depth=32, heads=16, spread=(7, 15, 23, 31), early=1280)
 _TINY = Encoder(kind="tiny", early=160)
+_SIZES = {"b": "base", "l": "large", "h": "huge"}
 
 
 def _sam(size: str, file: str, encoder: Encoder) -> Variant:
-    return Variant(name=f"sam-{size}", family="SAM", file=file, page=f"{_SEGMENT_ANYTHING}/{file}", encoder=encoder)
+    page, hub = f"{_SEGMENT_ANYTHING}/{file}", (f"facebook/sam-vit-{_SIZES[size]}",)
+    return Variant(name=f"sam-{size}", family="SAM", file=file, page=page, hub=hub, encoder=encoder)
 
 
-def _hq(name: str, file: str, encoder: Encoder) -> Variant:
-    return Variant(name=name, family="SAM-HQ", file=file, page=f"{_HQ}/{file}", encoder=encoder, quality=True)
+def _hq(name: str, file: str, encoder: Encoder, *hub: str) -> Variant:
+    page = f"{_HQ}/{file}"
+    hub = ("lkeab/hq-sam", *hub)
+    return Variant(name=name, family="SAM-HQ", file=file, page=page, hub=hub, encoder=encoder, quality=True)
 
 
 def _efficient(size: str, file: str, page: str, encoder: Encoder) -> Variant:
-    return Variant(
-        name=f"efficient-sam-{size}", family="EfficientSAM", file=file, page=page, encoder=encoder, style="efficient"
-    )
+    name, hub = f"efficient-sam-{size}", ("yunyangx/EfficientSAM",)
+    return Variant(name=name, family="EfficientSAM", file=file, page=page, hub=hub, encoder=encoder, style="efficient")
 
 
 VARIANTS = {
@@ -104,15 +110,16 @@ VARIANTS = {
         _sam("b", "sam_vit_b_01ec64.pth", _BASE),
         _sam("l", "sam_vit_l_0b3195.pth", _LARGE),
         _sam("h", "sam_vit_h_4b8939.pth", _HUGE),
-        _hq("sam-hq-b", "sam_hq_vit_b.pth", _BASE),
-        _hq("sam-hq-l", "sam_hq_vit_l.pth", _LARGE),
-        _hq("sam-hq-h", "sam_hq_vit_h.pth", _HUGE),
+        _hq("sam-hq-b", "sam_hq_vit_b.pth", _BASE, "syscv-community/sam-hq-vit-base"),
+        _hq("sam-hq-l", "sam_hq_vit_l.pth", _LARGE, "syscv-community/sam-hq-vit-large"),
+        _hq("sam-hq-h", "sam_hq_vit_h.pth", _HUGE, "syscv-community/sam-hq-vit-huge"),
         _hq("light-hq-sam", "sam_hq_vit_tiny.pth", _TINY),
         Variant(
             name="mobile-sam",
             family="MobileSAM",
             file="mobile_sam.pt",
             page=f"{_MOBILE}/mobile_sam.pt",
+            hub=("dhkim2810/MobileSAM",),
             encoder=_TINY,
         ),
         _efficient(
