@@ -150,6 +150,13 @@ def test_objects_whose_mask_is_lost_can_be_deleted(image: NDArray[np.uint8], run
         assert list(session.states) == [2]
 
 
+@pytest.mark.parametrize("name", ["n" * 300, "a.tif/b.run.zarr"])
+def test_places_that_cannot_be_are_refused_in_a_line(image: NDArray[np.uint8], tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.tif").touch()
+    with pytest.raises(RunError, match=r"cannot be written \(.*\): choose another"):
+        pt.Session(image, out=tmp_path / name)
+
+
 def test_boxes_may_be_far_larger_than_the_image(image: NDArray[np.uint8]) -> None:
     with pt.Session(image) as session:
         assert session.predict(pt.Prompts.of(boxes=[((-1e9, -1e9), (1e9, 1e9))])).mask.count

@@ -124,7 +124,7 @@ class Run(ABC):
         try:
             _refuse_what_is_no_run(folder)
             run._acquire()
-        except PermissionError as error:
+        except OSError as error:
             raise RunError(f"{run.path} cannot be written ({error.strerror}): choose another with --run") from error
         try:
             if restart:
