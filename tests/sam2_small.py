@@ -33,6 +33,15 @@ SMALL_3 = replace(
     VARIANTS["sam3-tracker"], side=336, encoder=Vit(width=64, inner=96, depth=2, heads=2, spread=(1,)), licence="MIT"
 )
 
+WHOLE = Layout(
+    renames=(
+        (r"^(?!vision_encoder\.)", "tracker_model."),
+        (r"^vision_encoder\.backbone\.", "detector_model.vision_encoder.backbone."),
+        (r"^vision_encoder\.neck\.", "tracker_neck."),
+    )
+)
+"""The tracker in a file of all of SAM 3."""
+
 
 def official() -> dict[str, Tensor]:
     """What the authors' file of the small model holds, the parts for videos too."""

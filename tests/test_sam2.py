@@ -38,10 +38,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from promptile.models.sam2.frame import Frame
-from promptile.models.sam2.layouts import SAM3, Layout
+from promptile.models.sam2.layouts import PLAIN
 from promptile.models.sam2.loading import bare
 from promptile.models.sam2.model import Sam2
-from sam2_small import SMALL, SMALL_3, laid_out, official, ours
+from sam2_small import SMALL, SMALL_3, WHOLE, laid_out, official, ours
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 SHAPES = [(1024, 1024), (300, 500), (1700, 900), (64, 96)]
@@ -101,7 +101,7 @@ def echoing(name: str = "sam2.1-tiny") -> tuple[Sam2, Echo]:
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("weights")
     torch.save({"model": official()}, folder / "sam2.pt")
-    save_file(laid_out(ours(three=True), SAM3), folder / "sam3.safetensors")
+    save_file(laid_out(ours(three=True), WHOLE), folder / "sam3.safetensors")
     return {"sam2": folder / "sam2.pt", "sam3": folder / "sam3.safetensors"}
 
 
@@ -451,7 +451,7 @@ def test_weights_are_found_by_name_in_a_folder_and_in_a_snapshot(
     snapshot.mkdir(parents=True)
     given = load(tiny, 2, weights=tmp_path / "named", device="cpu")
     assert weights_here(tiny) is False
-    save_file(laid_out(ours(), Layout()), snapshot / "model.safetensors")
+    save_file(laid_out(ours(), PLAIN), snapshot / "model.safetensors")
     assert weights_here(tiny) is True
     cached = load(tiny, 2, device="cpu")
     snapshot.rename(tmp_path / "elsewhere")

@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from transformers import Sam2Model, Sam2VideoConfig, Sam2VideoModel, Sam3TrackerModel, Sam3VideoConfig, Sam3VideoModel
 
 from promptile.models.protocols import View, WindowPrompt
-from promptile.models.sam2.layouts import OFFICIAL, SAM3, Layout, layout_of
+from promptile.models.sam2.layouts import OFFICIAL, PLAIN, layout_of, whole
 from promptile.models.sam2.loading import bare, load_network
 from promptile.models.sam2.model import Sam2
 from promptile.models.sam2.variants import VARIANTS, Variant
-from sam2_small import GOLDEN, KEYS, SMALL, SMALL_3, laid_out, official, ours
+from sam2_small import GOLDEN, KEYS, SMALL, SMALL_3, WHOLE, laid_out, official, ours
 from sam_cases import Asked, picture, questions
 
 STRIDE = 8
@@ -121,7 +121,7 @@ def test_files_of_all_layouts_hold_the_same_network(network: Sam2Model, tmp_path
 
 
 def test_frequencies_may_be_there_once(network: Sam2Model, tmp_path: Path) -> None:
-    held = laid_out(ours(), Layout())
+    held = laid_out(ours(), PLAIN)
     del held["shared_image_embedding.positional_embedding"]
     save_file(held, tmp_path / "model.safetensors")
     load_network(SMALL, tmp_path / "model.safetensors")
@@ -139,11 +139,11 @@ def test_half_precision_is_read_as_single(tmp_path: Path) -> None:
 def sam3_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The tracker alone, and as a part of all of SAM 3, written by transformers."""
     folder = tmp_path_factory.mktemp("sam3")
-    save_file(laid_out(ours(three=True), SAM3), folder / "whole.safetensors")
+    save_file(laid_out(ours(three=True), WHOLE), folder / "whole.safetensors")
     alone = Sam3TrackerModel(bare(SMALL_3).config)
     alone.load_state_dict(ours(three=True))
     alone.save_pretrained(folder / "alone")
-    save_file(laid_out(ours(three=True), Layout()), folder / "plain.safetensors")
+    save_file(laid_out(ours(three=True), PLAIN), folder / "plain.safetensors")
     return {
         "whole": folder / "whole.safetensors",
         "alone": folder / "alone/model.safetensors",
@@ -160,11 +160,10 @@ def test_the_tracker_of_sam3_is_found_in_its_files(kind: str, sam3_files: dict[s
 def test_all_keys_of_sam3_are_known() -> None:
     """Of the real model, without memory for it: what the tracker needs is there, all else is left out knowingly."""
     with torch.device("meta"):
-        keys = set(Sam3VideoModel(Sam3VideoConfig()).state_dict())
-    needed = {SAM3.key(name) for name in bare(VARIANTS["sam3-tracker"]).state_dict()}
-    assert layout_of(keys) is SAM3
-    frequencies = "tracker_model.prompt_encoder.shared_embedding.positional_embedding"
-    assert SAM3.used(keys) | {frequencies} == needed | {frequencies}
+        held = whole(Sam3VideoModel(Sam3VideoConfig()).state_dict())
+    needed = bare(VARIANTS["sam3-tracker"]).state_dict()
+    assert layout_of(held) is PLAIN
+    assert {key: held[key].shape for key in PLAIN.used(held)} == {key: value.shape for key, value in needed.items()}
 
 
 @pytest.mark.parametrize("variant", [SMALL, SMALL_3], ids=["sam2", "sam3"])

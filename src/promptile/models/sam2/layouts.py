@@ -1,4 +1,4 @@
-"""How files name the parameters: as transformers does, and so do we, or in one of two other ways."""
+"""How files name the parameters: as transformers does, and so do we, or as the authors of SAM 2."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from torch import Tensor
 
 _FREQUENCIES = ("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding")
 """The same table under two names."""
-_TWICE = r"^tracker_model\.((detector_model|tracker_neck)\.)"
-"""What transformers calls parts of the tracker when it saves that alone."""
+_TRACKER = (
+    (r"^tracker_model\.", ""),
+    (r"^detector_model\.vision_encoder\.backbone\.", "vision_encoder.backbone."),
+    (r"^tracker_neck\.", "vision_encoder.neck."),
+)
+"""In all of SAM 3 the tracker shares the encoder of the detector, and has its own neck."""
 _KIND = "sam_prompt_encoder.point_embeddings{}.weight"
 """Tables of what a point is."""
 
@@ -43,24 +47,14 @@ class Layout:
         return {key for key in keys if not re.fullmatch(self.unused, key)}
 
 
-_VIDEO = (
-    r"(memory_(attention|encoder|temporal_positional_encoding)|mask_downsample|object_pointer_proj"
-    r"|temporal_positional_encoding_projection_layer|no_memory_positional_encoding|no_object_pointer"
-    r"|occlusion_spatial_embedding_parameter)(\..*)?"
+PLAIN = Layout(
+    unused=(
+        r"(memory_(attention|encoder|temporal_positional_encoding)|mask_downsample|object_pointer_proj"
+        r"|temporal_positional_encoding_projection_layer|no_memory_positional_encoding|no_object_pointer"
+        r"|occlusion_spatial_embedding_parameter|detector_model)(\..*)?"
+    )
 )
-
-PLAIN = Layout(unused=_VIDEO)
-"""`transformers`: an image model, or a model for videos of which we take the part that looks at images."""
-
-SAM3 = Layout(
-    renames=(
-        (r"^(?!vision_encoder\.)", "tracker_model."),
-        (r"^vision_encoder\.backbone\.", "detector_model.vision_encoder.backbone."),
-        (r"^vision_encoder\.neck\.", "tracker_neck."),
-    ),
-    unused=rf"detector_model\.(?!vision_encoder\.backbone\.).*|tracker_model\.{_VIDEO}",
-)
-"""All of SAM 3 as `transformers` keeps it; the tracker shares the encoder of the detector and has its own neck."""
+"""`transformers`: an image model, or one for videos or texts of which we take the part that looks at images."""
 
 OFFICIAL = Layout(
     renames=(
@@ -103,19 +97,18 @@ OFFICIAL = Layout(
 
 def layout_of(keys: Collection[str]) -> Layout:
     """The layout of a file by its keys; that of transformers if in doubt."""
-    if any(key.startswith("image_encoder.trunk.") for key in keys):
-        return OFFICIAL
-    return SAM3 if any(key.startswith("tracker_neck.") for key in keys) else PLAIN
+    return OFFICIAL if any(key.startswith("image_encoder.trunk.") for key in keys) else PLAIN
 
 
 def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A file's tensors with one table of all kinds of points, and with the frequencies under both their names."""
-    held = {re.sub(_TWICE, r"\1", key): value for key, value in tensors.items()}
+    """A file's tensors with one table of all kinds of points, the frequencies twice, and the tracker found in SAM 3."""
+    held = dict(tensors)
+    for pattern, replacement in _TRACKER:
+        held = {re.sub(pattern, replacement, key): value for key, value in held.items()}
     kinds = [_KIND.format(f".{i}") for i in range(4)]
     if all(kind in held for kind in kinds):
         held[_KIND.format("")] = torch.cat([held.pop(kind) for kind in kinds])
-    for prefix in ("", "tracker_model."):
-        one, other = (prefix + name for name in _FREQUENCIES)
-        if (one in held) != (other in held):
-            held[one] = held[other] = held[one if one in held else other]
+    one, other = _FREQUENCIES
+    if (one in held) != (other in held):
+        held[one] = held[other] = held[one if one in held else other]
     return held
