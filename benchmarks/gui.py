@@ -1,4 +1,4 @@
-"""How the napari window behaves: is it ever frozen, how fast is a click answered, is memory flat, is anything lost?
+"""How the napari window behaves: whether it freezes, how fast it answers, what it keeps in memory, what it loses.
 
     QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1400x900x24" python benchmarks/gui.py [SCENE ...] [--seconds 20]
 
@@ -73,8 +73,8 @@ def surroundings(folder: Path, name: str) -> dict[str, str]:
 def play(name: str, folder: Path, seconds: float, *, why: bool) -> list[dict[str, Any]]:
     """Play one scene in this process."""
     from gui_kill import busy
-    from gui_scenes import cold, latency, many_clicks, many_images
-    from gui_scenes import baseline, running, storm
+    from gui_memory import many_clicks, many_images
+    from gui_scenes import baseline, cold, latency, running, storm
     from gui_window import Window
 
     scenes: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A napari that is killed at any moment of a session, again and again: is what was accepted still there?"""
+"""A napari that is killed at any moment of a session, again and again, and what is there afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gui_scenes import _G, Row, opened, places
+from gui_scenes import ACCEPT, Row, opened, places
 from gui_window import Script, Window
 
 import promptile as pt
@@ -40,7 +40,7 @@ def busy(window: Window, rows: list[Row], folder: Path, seconds: float) -> Scrip
     for n, place in enumerate(places(window, _OBJECTS, seed=round(1e6 * random_.random()))):
         window.click(place)
         yield random_.uniform(0.05, 0.6)
-        window.press(_G)
+        window.press(ACCEPT)
         known = list(desk.snapshot.states)
         if n % 3 == 1 and known:
             desk.objects.rename([random_.choice(known)], f"kind {n}")

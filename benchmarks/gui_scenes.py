@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import gc
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
-from gui_models import Sleeping, mosaic, small
+from gui_models import Sleeping, mosaic
 from gui_window import Script, Window
-from napari.layers import Layer
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 
 import promptile as pt
-from promptile._napari.results import ResultLayer
-from promptile._napari.widget.scene import Scene
 from promptile.samples import sample
 from promptile.session import Session
 
 Row = dict[str, Any]
-_G = Qt.Key.Key_G
+ACCEPT = Qt.Key.Key_G
 
 
 def opened(window: Window, path: Path) -> Script:
@@ -81,7 +75,7 @@ def panned(window: Window, seconds: float) -> Script:
 
 
 def baseline(window: Window, rows: list[Row], folder: Path, seconds: float) -> Script:
-    """napari alone, with an image and without us."""
+    """The viewer alone, with an image and without us."""
     window.viewer.open(str(mosaic(folder / "mosaic.tif", 4)), plugin="promptile")
     yield 3.0
     window.clock.begin()
@@ -113,7 +107,7 @@ def running(window: Window, rows: list[Row], folder: Path, seconds: float, *, sl
             break
         window.click(place)
         yield 2.0
-        window.press(_G)
+        window.press(ACCEPT)
     rows.append({"scene": f"{name} runs, an object every 2 s", **window.clock.row()})
     window.clock.begin()
     begun = time.perf_counter()
@@ -144,7 +138,7 @@ def storm(window: Window, rows: list[Row], folder: Path, seconds: float, *, run:
             if n == len(group) - 1:
                 marks.append(np.array(window.scene.points.data))
                 if len(marks) < len(groups):
-                    window.press(_G)
+                    window.press(ACCEPT)
             yield 0.2
     gaps = window.clock.row()
     if run:
@@ -242,71 +236,6 @@ def _latencies(clicks: NDArray[np.float64], models: NDArray[np.float64]) -> Row:
     }
 
 
-def many_clicks(window: Window, rows: list[Row], folder: Path, seconds: float) -> Script:
-    """A thousand clicks, every tenth one is followed by an accept: what is in memory?"""
-    yield from opened(window, Path(str(sample("scene.tif"))))
-    yield from zoomed(window)
-    count = 1000 if seconds > 10 else 60
-    sizes = []
-    for n, place in enumerate(places(window, count, seed=3), 1):
-        window.click(place)
-        yield answered(window)
-        window.press(_G) if n % 10 == 0 else window.desk.asking.discard()
-        yield lambda: window.idle
-        yield 0.02
-        if n % (count // 20) == 0:
-            gc.collect()
-            sizes.append(psutil.Process().memory_info().rss / 1e6)
-    later = np.array(sizes[len(sizes) // 4 :])
-    slope = np.polyfit(np.linspace(0, 0.75 * count, len(later)), later, 1)[0]
-    rows.append(
-        {
-            "scene": f"{count} clicks, {count // 10} objects",
-            "MB after 1/20": round(sizes[0]),
-            "after 1/4": round(later[0]),
-            "at the end": round(sizes[-1]),
-            "MB per 1000 clicks": round(1000 * float(slope), 1),
-        }
-    )
-
-
-def many_images(window: Window, rows: list[Row], folder: Path, seconds: float) -> Script:
-    """Fifty images are opened, worked on and removed, one after the other: what is left of them?"""
-    count = 50 if seconds > 10 else 8
-    window.dock()
-    sizes = []
-    for n in range(count):
-        yield from opened(window, small(folder, n))
-        shape = np.array(window.scene.shown.grid.shape)
-        window.desk.asking.discard()
-        window.scene.points.add(shape / 2)
-        yield answered(window)
-        window.press(_G)
-        yield lambda: window.idle
-        window.viewer.layers.clear()
-        yield lambda: window.scene is None and window.idle
-        yield 0.2
-        gc.collect()
-        sizes.append(psutil.Process().memory_info().rss / 1e6)
-    yield 1.0
-    gc.collect()
-    kinds = (Session, Scene, ResultLayer, Layer)
-    left = {f"left: {kind.__name__}": sum(isinstance(each, kind) for each in gc.get_objects()) for kind in kinds}
-    later = np.array(sizes[len(sizes) // 4 :])
-    slope = np.polyfit(np.arange(len(later)), later, 1)[0]
-    rows.append(
-        {
-            "scene": f"{count} images",
-            "MB after the first": round(sizes[0]),
-            "after 1/4": round(later[0]),
-            "at the end": round(sizes[-1]),
-            "MB per image": round(float(slope), 2),
-            **left,
-            "threads": threading.active_count(),
-        }
-    )
-
-
 def cold(window: Window, rows: list[Row], folder: Path, seconds: float) -> Script:
     """The first preview ever: all caches of compiled code are empty."""
     window.viewer.open(str(sample("scene.tif")), plugin="promptile")
@@ -321,5 +250,3 @@ def cold(window: Window, rows: list[Row], folder: Path, seconds: float) -> Scrip
     took = time.perf_counter() - begun
     row = {"scene": "first preview", "opened s": round(opened_after, 1), "preview s": round(took, 1)}
     rows.append(row | window.clock.row())
-
-

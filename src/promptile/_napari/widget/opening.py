@@ -9,6 +9,7 @@ from typing import Any
 
 from napari.layers import Image, Labels, Layer
 
+from promptile._napari.compiled import compile_ahead
 from promptile._napari.images import Shown
 from promptile._napari.placement import KEY
 from promptile._napari.widget.seen import Snapshot
@@ -70,6 +71,7 @@ def open_session(
     """
     shown = Shown.of(viewer, layer)
     source = shown.source
+    compile_ahead(source.grid.ndim)
     known = {each: run for each, run in _opened(runs).items() if is_of(run, source.identity, source.grid)}
     own = next((each for each, run in known.items() if isinstance(run, PromptedRun)), None)
     place = place_of(source, folder) if own is None else Path(known[own].path)
