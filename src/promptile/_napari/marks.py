@@ -34,7 +34,7 @@ def new_marks(image: Shown, name: str) -> tuple[Points, Shapes]:
     and look as their label says, also after edits. Shapes have ``object`` and ``category``.
     """
     placement = Placement.among([image.layer], image.grid)
-    place = _place_of(image)
+    place = place_of_grid(image)
     coordinates, attributes, _ = points_layer(Prompts(()), f"{name} points", placement)
     points = Points(coordinates, **_without_place(attributes), **place)
     corners, attributes, _ = boxes_layer(Prompts(()), f"{name} boxes", placement)
@@ -47,8 +47,8 @@ def _without_place(attributes: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in attributes.items() if k not in ("scale", "translate", "affine", "units", "axis_labels")}
 
 
-def _place_of(image: Shown) -> dict[str, Any]:
-    """What places a layer of the image's own axes exactly where the image's layer is now."""
+def place_of_grid(image: Shown) -> dict[str, Any]:
+    """What places a layer of the image's own axes, none of time or channels, exactly where the image's layer is now."""
     layer, n = image.layer, image.grid.ndim
     matrix = np.eye(n + 1)
     matrix[:-1, :-1] = to_world_matrix(layer)[-1 - n : -1, -1 - n : -1]

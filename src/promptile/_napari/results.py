@@ -20,7 +20,7 @@ from promptile._napari.lazy import LazyArray
 from promptile._napari.paintable import Paintable, Part
 from promptile._napari.placement import KEY, Placement
 from promptile._napari.redraw import redraw
-from promptile._napari.transforms import add_quietly, moved, placing
+from promptile._napari.transforms import add_quietly, moved, placing, put
 from promptile.errors import UsageError
 from promptile.grid import Window
 from promptile.run import Run
@@ -107,6 +107,13 @@ class ResultLayer:
         """The attributes that place a layer of the run's grid where the user has this one now."""
         place = placing(self.layer)
         return moved(place, (0, 0, 0), self._steps(coarse=False)) if self._coarse else place
+
+    def put(self, place: Mapping[str, Any]) -> None:
+        """Show the run's grid where these attributes say."""
+        start = (0,) * self.labels.ndim
+        put(self.layer, moved(place, start, self._steps(coarse=True)) if self._coarse else place)
+        if self._edited is not None:
+            put(self._edited, moved(place, self._edited.data.window.start, 1))
 
     def taken(self) -> list[Stroke]:
         """What was painted since the last time; call `refresh` for its windows once that is written."""

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QToolButton, QWidg
 
 from promptile._napari.marks import set_positive
 from promptile._napari.widget.desk import Desk
-from promptile._napari.widget.parts import Panel, button, form, icon, row, toggle
+from promptile._napari.widget.parts import Panel, able, button, form, icon, row, toggle
 from promptile._napari.widget.scene import Tool
 from promptile.session import Thumbnail
 
@@ -61,6 +61,7 @@ class AskPanel(Panel):
         desk.asking.previewed.connect(self._on_previewed)
         desk.asking.previewed.connect(self.show_tool)
         desk.viewer.layers.selection.events.active.connect(self._on_selected)
+        desk.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
         self._on_opened()
 
     def take(self, tool: Tool) -> None:
@@ -98,6 +99,24 @@ class AskPanel(Panel):
     def _on_layered(self, layer: Layer) -> None:
         layer.events.mode.connect(self.show_tool)
 
+    def close_panel(self) -> None:
+        """Listen no more."""
+        self._desk.viewer.layers.selection.events.active.disconnect(self._on_selected)
+        self._desk.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
+
+    def _on_ndisplay(self, event: object = None) -> None:
+        """In 3D the mouse turns the view: a mark would be anywhere along the line of sight."""
+        scene = self._desk.scene
+        if scene is not None and self._solid:
+            scene.points.mode = scene.shapes.mode = "pan_zoom"
+        self._on_changed()
+        if not self._solid:
+            self.take("object")
+
+    @property
+    def _solid(self) -> bool:
+        return bool(self._desk.viewer.dims.ndisplay == 3)
+
     def _on_opened(self) -> None:
         scene = self._desk.scene
         for widget in (self.accept, self.drop, self.now, self.undo, self.redo, *self.tools.values()):
@@ -112,11 +131,11 @@ class AskPanel(Panel):
         snapshot = self._desk.snapshot
         if snapshot is None:
             return
-        for tool, _, help_text, ability in _TOOLS:
-            able = ability in snapshot.card.abilities
-            self.tools[tool].setEnabled(able)
+        for tool, _, _, ability in _TOOLS:
             why = f"{snapshot.card.name} takes no {ability}: choose another model"
-            self.tools[tool].setToolTip(help_text if able else why)
+            if self._solid:
+                why = "Marks are made in slices: go back from 3D to 2D, by the button below the layers"
+            able(self.tools[tool], ability in snapshot.card.abilities and not self._solid, why)
         self.undo.setEnabled(bool(snapshot.undo) or (self._desk.scene is not None and not self._desk.scene.empty))
         self.redo.setEnabled(bool(snapshot.redo))
         self.undo.setToolTip(f"Take back: {snapshot.undo or 'the last mark'} (Ctrl+Z)")

@@ -73,7 +73,7 @@ class Asking:
     def ask(self) -> None:
         """Let the model say what the marks mean."""
         desk, scene = self._desk, self._desk.scene
-        if scene is None:
+        if scene is None or desk.follow():
             return
         if scene.empty:
             self.show(None)
@@ -123,6 +123,8 @@ class Asking:
     def accept(self) -> None:
         """Keep what the marks mean."""
         desk, scene = self._desk, self._desk.scene
+        if desk.follow():
+            return
         if scene is None or scene.empty:
             desk.told.emit("There is nothing to accept: click on an object first", True)
             return
@@ -224,7 +226,7 @@ class Asking:
     def _prepare(self) -> None:
         """The view rests: let the model look at it, so that the next click is answered at once."""
         desk, scene = self._desk, self._desk.scene
-        if scene is None or desk.worker.busy:
+        if scene is None or desk.follow() or desk.worker.busy:
             return
         window, level = view_window(desk.viewer, scene.shown), self.asked_level
         if not window.empty:

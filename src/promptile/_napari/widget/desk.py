@@ -118,6 +118,14 @@ class Desk:
         self._opening = self._wish = None
         self._put_down()
 
+    def follow(self) -> bool:
+        """Go on with the image that is seen, if the sliders were moved to another one of the layer."""
+        layer, snapshot = self._opening, self.snapshot
+        if layer is None or snapshot is None or self.scene is None or self.scene.here:
+            return False
+        self.open(layer, snapshot.card.name)
+        return True
+
     def _put_down(self) -> None:
         if self._session is None or self.scene is None:
             return

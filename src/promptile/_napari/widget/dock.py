@@ -96,6 +96,12 @@ class PromptileWidget(QWidget):
             self.end()
         return bool(super().eventFilter(watched, event))
 
+    def changeEvent(self, event: Any) -> None:
+        """Its dock was removed from the window, which says so in no other way."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._window is not None:
+            self.end()
+
     def closeEvent(self, event: Any) -> None:
         self.end()
         super().closeEvent(event)
@@ -108,5 +114,6 @@ class PromptileWidget(QWidget):
                 self._window.removeEventFilter(self)
             self.keys.release()
             self.image.close_panel()
+            self.ask.close_panel()
             self.run.close_panel()
             self.desk.close()

@@ -9,14 +9,27 @@ from napari.layers import Image, Labels, Layer
 from psygnal import Signal
 
 from promptile._napari.images import Shown
-from promptile._napari.marks import clear, is_positive, new_marks, prompts_of, set_positive, show_prompts
+from promptile._napari.marks import (
+    clear,
+    is_positive,
+    new_marks,
+    place_of_grid,
+    prompts_of,
+    set_positive,
+    show_prompts,
+)
 from promptile._napari.placement import KEY, Placement
 from promptile._napari.preview import Sketch, show_mask
 from promptile._napari.results import ResultLayer
+from promptile._napari.transforms import put
 from promptile._napari.watch import on_marks_changed
+from promptile._napari.widget.bridge import Rest
 from promptile.prompts.types import Prompt, Prompts
 from promptile.rendering import Rendering
 from promptile.run import Run
+
+_MOVED = 0.1
+"""Seconds after the image's last movement until its marks and objects follow."""
 
 Tool = Literal["object", "other", "box", "area"]
 """What a mark is: a point on the object, one beside it, a box around it, its rough outline."""
@@ -55,6 +68,7 @@ class Scene:
         self._run = run
         self.results = self._new_results()
         self._preview: Labels | None = None
+        self._sketch: Sketch | None = None
         self.points, self.shapes = new_marks(shown, name)
         self._trail: list[Layer] = []
         self._stop_watching: Callable[[], None] = lambda: None
@@ -63,6 +77,9 @@ class Scene:
         self._watch()
         viewer.layers.events.removed.connect(self._on_removed)
         shown.layer.events.data.connect(self._on_data)
+        self._moved = Rest(_MOVED, self._follow)
+        for event in self._moves:
+            event.connect(self._moved.begin)
 
     @property
     def own(self) -> list[Layer]:
@@ -143,6 +160,7 @@ class Scene:
 
     def show_preview(self, sketch: Sketch | None) -> None:
         """Show what would be accepted; nothing for None."""
+        self._sketch = sketch
         if sketch is not None:
             place = self.results.place
             self._preview = show_mask(self.viewer, sketch, place, self._preview)
@@ -156,6 +174,9 @@ class Scene:
         self._stop_watching()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.shown.layer.events.data.disconnect(self._on_data)
+        self._moved.end()
+        for event in self._moves:
+            event.disconnect(self._moved.begin)
         self.results.close()
         for layer in (self.points, self.shapes, self._preview):
             if layer is not None and layer in self.viewer.layers:
@@ -192,8 +213,28 @@ class Scene:
         self._watch()
         return [layer for layer in self.own if layer not in before]
 
+    @property
+    def here(self) -> bool:
+        """Whether the sliders are where the image was opened: along time, a layer is many images."""
+        return bool(self.shown.here([self.viewer.dims.point])[0])
+
+    @property
+    def _moves(self) -> list[Any]:
+        events = self.shown.layer.events
+        return [events.scale, events.translate, events.rotate, events.shear, events.affine]
+
+    def _follow(self) -> None:
+        """The image was moved: so are its marks and objects."""
+        place = place_of_grid(self.shown)
+        self.results.put(place)
+        for layer in (self.points, self.shapes):
+            put(layer, place)
+        if self._preview is not None and self._preview.visible:
+            self.show_preview(self._sketch)
+
     def _new_results(self) -> ResultLayer:
         results = ResultLayer(self.viewer, self._run, Placement.among([self.shown.layer], self.shown.grid))
+        results.put(place_of_grid(self.shown))  # where the user has the image now
         results.layer.name = f"{self.shown.layer.name} objects"
         return results
 
