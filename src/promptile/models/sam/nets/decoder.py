@@ -105,13 +105,33 @@ class HighQualityDecoder(MaskDecoder):
     def forward(
         self, image: Tensor, places: Tensor, prompts: Tensor, fine: Tensor | None, *, ambiguous: bool
     ) -> tuple[Tensor, Tensor]:
+        if fine is None:
+            raise TypeError("SAM-HQ needs the fine features of the image: give what fuse() made of it")
         tokens, upscaled = self._discuss(image, places, prompts)
         masks, iou = self._masks(tokens, upscaled, ambiguous=ambiguous)
-        finer = _weighted(self.hf_mlp(tokens[:, -1])[:, None], self.embedding_maskfeature(upscaled) + fine)
+        finer = self._finer(self.hf_mlp(tokens[:, -1]), upscaled, fine)
         best = torch.arange(masks.shape[1], device=iou.device) == iou.argmax(dim=1, keepdim=True)
         if self._alone:
             return finer, iou[best][:, None]
         return masks + finer * best[..., None, None], iou
+
+    def _finer(self, weights: Tensor, upscaled: Tensor, fine: Tensor) -> Tensor:
+        """``(p, 1, h, w)``: the weighted sum of the channels of ``embedding_maskfeature(upscaled) + fine``.
+
+        The last convolution and the sum are both linear: summed first, it has one channel to make and not `c`.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (p, c)
+        upscaled : Tensor of shape (p, c, h, w)
+        fine : Tensor of shape (1, c, h, w)
+        """
+        inner = self.embedding_maskfeature[:-1](upscaled)
+        weight, bias = (self.embedding_maskfeature[-1].get_parameter(name) for name in ("weight", "bias"))
+        kernel = torch.einsum("po,oiyx->pyxi", weights, weight.flip(2, 3)).flatten(1, 2)
+        taps = torch.einsum("pti,pihw->pthw", kernel, inner)
+        finer = functional.fold(taps.flatten(2), inner.shape[2:], kernel_size=3, padding=1)
+        return finer + (weights @ bias)[:, None, None, None] + _weighted(weights[:, None], fine)
 
     def _own_tokens(self) -> Tensor:
         return torch.cat([super()._own_tokens(), self.hf_token.weight])
