@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from napari.layers import Layer, Points, Shapes
 from psygnal import Signal
 
 from promptile._napari.images import view_window
-from promptile._napari.layers import labels_layer
+from promptile._napari.layers import LayerTuple, labels_layer
 from promptile._napari.marks import prompts_of
 from promptile._napari.placement import Placement
 from promptile._napari.preview import Sketch
@@ -146,15 +147,21 @@ class Runs:
             self.progressed.emit("tiles", 0, 0)
             desk.told.emit("Running in the background; go on clicking", False)
 
-    def _run(self, session: Session, request: Request) -> Run:
-        """In the worker's thread."""
-        desk = self._desk
+    def _run(self, session: Session, request: Request) -> tuple[Run, LayerTuple | None]:
+        """The run and how it is shown, in the worker's thread: all of its labels are read for that."""
+        desk, scene = self._desk, self._desk.scene
 
         def progress(what: str, done: int, total: int) -> None:
             desk.worker.checkpoint()
             desk.bridge.deliver(lambda: self.progressed.emit(what, done, total))
 
-        return request.run(session, progress)
+        run = request.run(session, progress)
+        if scene is None:
+            return run, None
+        data, attributes, kind = labels_layer(run, Placement.among([scene.shown.layer], scene.shown.grid))
+        if isinstance(data, list):
+            data[-1] = np.asarray(data[-1])
+        return run, (data, attributes, kind)
 
     def cancel(self) -> None:
         """End the run; what is finished is kept, and the same run goes on from there."""
@@ -162,12 +169,13 @@ class Runs:
             self._ticket.cancel()
             self._desk.told.emit("Stopping after this tile …", False)
 
-    def _done(self, run: Run) -> None:
+    def _done(self, found: tuple[Run, LayerTuple | None]) -> None:
+        run, shown = found
         self._end(told=f"{len(run.objects)} objects found")
         scene = self._desk.scene
-        if scene is None:
+        if scene is None or shown is None:
             return
-        data, attributes, kind = labels_layer(run, Placement.among([scene.shown.layer], scene.shown.grid))
+        data, attributes, kind = shown
         attributes["name"] = f"{scene.shown.layer.name} {run.name.partition('-')[0]}"
         layer = Layer.create(data, attributes, kind)
         self.found[layer] = run
