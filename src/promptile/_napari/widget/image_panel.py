@@ -53,6 +53,8 @@ class ImagePanel(Panel):
 
     def close_panel(self) -> None:
         """Listen no more."""
+        self._desk.opened.disconnect(self._on_opened)  # or it would take up the next image when this one is put away
+        self._desk.changed.disconnect(self._on_changed)
         for event in (self._desk.viewer.layers.events.inserted, self._desk.viewer.layers.events.removed):
             event.disconnect(self.list_images)
         for layer in self._desk.viewer.layers:
