@@ -116,3 +116,13 @@ def test_closing_the_dock_alone_gives_the_viewer_back(win):
     viewer.add_image(TRUTH)
     viewer.scene.camera.zoom *= 2
     win.qtbot.wait(600)
+
+
+def test_closing_the_dock_takes_up_no_other_image(win):
+    win.viewer.add_image(TRUTH + 1, name="another")
+    desk, said = win.desk, win.said
+    win.viewer.window.remove_dock_widget(win.dock)
+    win.until(lambda: not desks.workers())
+    win.qtbot.wait(300)
+    assert desk.opening is None
+    assert not any("another" in text for text, _ in said)
