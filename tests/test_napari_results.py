@@ -500,7 +500,7 @@ def test_the_preview_lies_on_the_object(affine):
     assert show_mask(viewer, other, placing(image), layer) is layer
     np.testing.assert_allclose(layer.data_to_world((1, 2)), image.data_to_world(np.add(other.start, (1, 2))))
     assert len(viewer.layers) == 1
-    np.testing.assert_array_equal(seen(layer), other.samples)
+    np.testing.assert_array_equal(seen(layer) > 0, other.samples > 0)
     assert not layer.editable
 
 

@@ -18,7 +18,10 @@ from promptile.grid import Window
 from promptile.masks import BLOCK, ObjectMask
 
 _SHOWN = {2: 2**22, 3: 2**24}  # samples at most, by number of dimensions
-_COLOUR = "#ff2ad4"  # neither water, fields, skin nor bone
+_COLOUR = (1.0, 0.16, 0.83)  # neither water, fields, skin nor bone
+_FILL, _LINE = 0.3, 1.0
+"""Opacity of what is inside, and of the outline, which is seen on any ground."""
+_WIDTH = 2.0  # of the outline, in pixels of the screen
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,7 @@ class Sketch:
 def show_mask(
     viewer: ViewerModel, sketch: Sketch, attributes: Mapping[str, Any], layer: Labels | None = None
 ) -> Labels:
-    """Show an object in a layer of its own; its label is 1.
+    """Show an object in a layer of its own; its label is 1, and in slices 2 along its edge.
 
     Parameters
     ----------
@@ -79,17 +82,41 @@ def show_mask(
     place = moved(attributes, sketch.start, sketch.steps)
     if layer is None or layer not in viewer.layers:
         # no map from labels to colours: napari would compile one for most of a second
-        colours = CyclicLabelColormap(colors=["transparent", _COLOUR], background_value=0)
-        layer = Labels(sketch.samples, name="preview", colormap=colours, opacity=0.5, **place)
+        colours = np.array([(0, 0, 0, 0), (*_COLOUR, _FILL), (*_COLOUR, _LINE)])
+        looks = CyclicLabelColormap(colors=colours, background_value=0)
+        layer = Labels(_outlined(sketch, viewer, place), name="preview", colormap=looks, opacity=1, **place)
         layer.editable = False
         add_quietly(viewer, layer)
         return layer
-    layer.data = sketch.samples
+    layer.data = _outlined(sketch, viewer, place)
     for name in ("affine", "scale", "translate"):
         if name in place and not np.array_equal(getattr(layer, name), place[name]):
             setattr(layer, name, place[name])  # each of them moves the sliders and all else: 20 ms
     layer.editable = False
     return layer
+
+
+def _outlined(sketch: Sketch, viewer: ViewerModel, place: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """The samples of a sketch, 2 along the edge that is seen in a slice."""
+    samples = sketch.samples
+    axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
+    if len(axes) > 2 or -min(axes) > samples.ndim:
+        return samples
+    side = viewer.scene.camera.zoom * float(np.max(np.abs(np.asarray(place["scale"])[axes])))
+    wide = int(np.clip(np.ceil(_WIDTH / max(side, 1e-9)), 1, max(samples.shape)))
+    core = samples > 0
+    for axis in axes:
+        core &= _shifted(samples, wide, axis) & _shifted(samples, -wide, axis)
+    return samples + (samples > core).view(np.uint8)
+
+
+def _shifted(samples: NDArray[np.uint8], by: int, axis: int) -> NDArray[np.bool_]:
+    """Where there is something `by` samples before; nothing outside."""
+    source, target = [slice(None)] * samples.ndim, [slice(None)] * samples.ndim
+    source[axis], target[axis] = (slice(-by), slice(by, None)) if by > 0 else (slice(-by, None), slice(by))
+    moved_on = np.zeros(samples.shape, bool)
+    moved_on[tuple(target)] = samples[tuple(source)] > 0
+    return moved_on
 
 
 def _coarse(window: Window, step: int) -> Window:
