@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from promptile.models.devices import device_of
+from promptile.models.sam import mobile_sam
 from promptile.models.sam.model import Sam
 from promptile.models.sam.nets.network import Features, Questions
 from promptile.prompts import Prompts
@@ -382,6 +383,11 @@ def test_what_hugging_face_s_tools_have_downloaded_is_found(monkeypatch: pytest.
     monkeypatch.setenv("PROMPTILE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     assert models.load("mobile-sam", 2).card.name == "mobile-sam"
+
+
+def test_a_finer_mask_is_only_asked_of_models_that_have_one() -> None:
+    with pytest.raises(ModelError, match="hq_token_only is for SAM-HQ and light-hq-sam"):
+        mobile_sam(2, hq_token_only=True)
 
 
 def test_volumes_are_refused(small: Sam) -> None:

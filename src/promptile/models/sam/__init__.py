@@ -36,9 +36,11 @@ def load(
     Raises
     ------
     ModelError
-        If torch, the weights or the device are not here, or the weights do not fit.
+        If torch, the weights or the device are not here, the weights do not fit, or the model has no finer mask.
     """
     variant = VARIANTS[name]
+    if hq_token_only and not variant.quality:
+        raise ModelError(f"Model {name!r} has no finer mask: hq_token_only is for SAM-HQ and light-hq-sam")
     try:
         from promptile.models.sam.model import Sam
     except ModuleNotFoundError as error:
