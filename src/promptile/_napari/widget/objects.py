@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from promptile._napari.images import view_window
 from promptile._napari.widget.bridge import Rest
 from promptile._napari.widget.flight import fly_to
+from promptile._napari.widget.seen import words_of
 from promptile.errors import UsageError
 from promptile.grid import Window
 from promptile.run import Step
@@ -120,4 +121,4 @@ class Objects:
         self._desk.order(lambda session: session.redo(), lambda step: self._tell(step, "Done again"))
 
     def _tell(self, step: Step | None, what: str) -> None:
-        self._desk.told.emit("There is nothing more" if step is None else f"{what}: {step.what}", False)
+        self._desk.told.emit("There is nothing more" if step is None else f"{what}: {words_of(step)}", False)

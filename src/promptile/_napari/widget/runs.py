@@ -227,6 +227,8 @@ class Runs:
             self._desk.told.emit("There are no proposals: run everything, or prompts, first", True)
             return
         ids = [int(i) for i in run.objects["id"]]
+        if run.objects["category"].astype(bool).any():
+            category = ""  # they have names of their own, as marks from a file do
         self._desk.order(lambda session: session.take(run, ids, category), lambda _: self._hide(run))
 
     def review(self) -> None:
@@ -255,8 +257,12 @@ class Runs:
 
     def accept(self) -> None:
         """Make the proposal an object, and go on to the next one."""
-        category = self._desk.asking.category
+        category = self._category()
         self._step(lambda review: review.accept(category))
+
+    def _category(self) -> str:
+        """What the proposal is to be called: what it is called, else what the user says."""
+        return "" if self.proposed is not None and self.proposed.category else self._desk.asking.category
 
     def reject(self) -> None:
         """The proposal is no object; go on to the next one."""
@@ -272,7 +278,7 @@ class Runs:
 
     def work_on(self) -> None:
         """Make the proposal an object, and take it in hand to be corrected with the brush or by clicks."""
-        category = self._desk.asking.category
+        category = self._category()
 
         def done(step: Step | None) -> None:
             if step is not None and step.changes:

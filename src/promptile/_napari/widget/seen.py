@@ -59,8 +59,8 @@ class Snapshot:
             rendering=session.rendering,
             level=session.setting.level,
             states=session.states,
-            undo=_words(journal.next_undone),
-            redo=_words(journal.next_redone),
+            undo=words_of(journal.next_undone),
+            redo=words_of(journal.next_redone),
             revised=session.revised,
         )
 
@@ -79,7 +79,8 @@ class Preview:
     """Whether it is all of the object, or what the first window shows."""
 
 
-def _words(step: Step | None) -> str:
+def words_of(step: Step | None) -> str:
+    """A step as people call it."""
     if step is None:
         return ""
     ids = [change.id for change in step.changes] or list(step.about.get("objects", ()))
