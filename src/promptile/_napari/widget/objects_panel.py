@@ -14,6 +14,8 @@ from promptile._napari.widget.parts import Panel, able, button, row
 from promptile.run import State
 
 _COLUMNS = ("id", "category", "score", "size", "from")
+_UNITS = {"area_m2": "m²", "volume_mm3": "mm³"}
+"""What a column of measures is called where there is little room."""
 _ROLES = Qt.ItemDataRole
 
 
@@ -62,7 +64,8 @@ class ObjectsTable(QAbstractTableModel):
     @property
     def _measure(self) -> str:
         measures = next((s.record.measures for s in self._states if s.record.measures), None) or {}
-        return next(iter(measures), "size")
+        name = next(iter(measures), "size")
+        return _UNITS.get(name, name)
 
     def data(self, index: QModelIndex, role: int = _ROLES.DisplayRole) -> Any:
         state, column = self._states[index.row()], _COLUMNS[index.column()]
