@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from promptile._napari.images import level_seen, view_window
@@ -202,8 +205,9 @@ class Asking:
             return
         if preview is None:
             self._wish = None
-        self.preview = preview
-        scene.show_preview(None if preview is None else preview.sketch)
+        before, self.preview = self.preview, preview
+        if before is None or preview is None or before.sketch is not preview.sketch:
+            scene.show_preview(None if preview is None else preview.sketch)
         self.previewed.emit()
         if preview is not None and not preview.whole:
             self._desk.told.emit("Following the object …", False)
@@ -234,12 +238,12 @@ class Asking:
 
 
 class _Look:
-    """One question to the model, in the worker's thread: a glimpse first, then all of the object.
+    """One question to the model, in the worker's thread: a glimpse first, then all of the object, then its pictures.
 
     Parameters
     ----------
     glimpsed : callable
-        Called with what the first window shows.
+        Called with what the first window shows, if more is to come, and with the object before it has pictures.
     """
 
     def __init__(self, glimpsed: Callable[[Preview], None] = lambda _: None) -> None:
@@ -256,9 +260,17 @@ class _Look:
 
     def _first(self, session: Session, candidates: Candidates) -> None:
         sketch = Sketch.at_first(candidates, session.source.levels[candidates.level])
+        if not candidates.level and not _reaches_edge(sketch.samples):
+            return  # it is all of the object, which comes at once: to show it twice takes longer
         count, score = int(sketch.samples.sum()), float(candidates.masks.scores[candidates.taken])
         self._glimpsed(Preview(sketch, count, score, False, candidates.level, [], whole=False))
 
     def _whole(self, session: Session, grown: Grown) -> Preview:
-        small, sketch = thumbnails(session.setting.job, grown.candidates), Sketch.of(grown.mask)
-        return Preview(sketch, grown.mask.count, grown.score, grown.open_edge, grown.level, small)
+        seen = Preview(Sketch.of(grown.mask), grown.mask.count, grown.score, grown.open_edge, grown.level, [])
+        self._glimpsed(seen)
+        return replace(seen, thumbnails=thumbnails(session.setting.job, grown.candidates))
+
+
+def _reaches_edge(samples: NDArray[np.uint8]) -> bool:
+    """Whether an object reaches the edge of what is seen of it."""
+    return any(samples.take((0, -1), axis).any() for axis in range(samples.ndim))
