@@ -174,7 +174,7 @@ class Sam2:
         scores = found.iou_scores[:, 0] * found.object_score_logits[:, 0].sigmoid()
         scores, order = scores.sort(dim=1, descending=True, stable=True)
         logits = sight.frame.back(torch.take_along_dim(found.pred_masks[:, 0], order[..., None, None], dim=1))
-        pairs = zip(logits.cpu().numpy(), scores.clamp(0, 1).double().cpu().numpy(), strict=True)
+        pairs = zip(logits.cpu().numpy(), scores.clamp(0, 1).cpu().double().numpy(), strict=True)
         return [Masks(masks, quality) for masks, quality in pairs]
 
     def _questions(self, frame: Frame, form: _Form, prompts: Sequence[WindowPrompt]) -> dict[str, Tensor]:
