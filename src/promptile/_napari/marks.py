@@ -27,6 +27,10 @@ from promptile.prompts.types import Prompt, Prompts
 _DEFAULTS = {"object": 0, "label": 1, "category": ""}
 
 
+_ON_SCREEN = (10, 20)
+"""Pixels that a point is across, at least and at most: zoomed into a large image it would hide what it is on."""
+
+
 def new_marks(image: Shown, name: str) -> tuple[Points, Shapes]:
     """Empty layers for prompts in the place of an image; the caller adds them to the viewer.
 
@@ -36,7 +40,7 @@ def new_marks(image: Shown, name: str) -> tuple[Points, Shapes]:
     placement = Placement.among([image.layer], image.grid)
     place = place_of_grid(image)
     coordinates, attributes, _ = points_layer(Prompts(()), f"{name} points", placement)
-    points = Points(coordinates, **_without_place(attributes), **place)
+    points = Points(coordinates, canvas_size_limits=_ON_SCREEN, **_without_place(attributes), **place)
     corners, attributes, _ = boxes_layer(Prompts(()), f"{name} boxes", placement)
     shapes = Shapes(corners or None, **_without_place(attributes), **place)
     follow_labels(points)
