@@ -21,7 +21,7 @@ from sam_cases import weights
 HERE = Path(__file__).parent
 KEYS: dict[str, dict[str, list[int]]] = json.loads(gzip.decompress((HERE / "sam2_keys.json.gz").read_bytes()))
 """Key and shape of every parameter in the authors' own models of SAM 2."""
-GOLDEN = np.load(HERE / "sam2_golden.npz")
+GOLDEN, GOLDEN_3 = (np.load(HERE / f"sam{version}_golden.npz") for version in (2, 3))
 
 SMALL = replace(
     VARIANTS["sam2.1-tiny"],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,10 +24,10 @@ from promptile.models.sam2.layouts import OFFICIAL, PLAIN, layout_of, whole
 from promptile.models.sam2.loading import bare, load_network
 from promptile.models.sam2.model import Sam2
 from promptile.models.sam2.variants import VARIANTS, Variant
-from sam2_small import GOLDEN, KEYS, SMALL, SMALL_3, WHOLE, laid_out, official, ours
+from sam2_small import GOLDEN, GOLDEN_3, KEYS, SMALL, SMALL_3, WHOLE, laid_out, official, ours
 from sam_cases import Asked, picture, questions
 
-STRIDE = 8
+STRIDE, STRIDE_3 = 8, 12
 CLOSE = 1e-4
 """Of logits with unit deviation, or smaller."""
 EQUAL = 0.9999
@@ -81,7 +83,21 @@ def test_maps_and_answers_are_those_of_the_authors(file: Path) -> None:
         np.testing.assert_allclose(each[0, ::STRIDE, ::4, ::4], GOLDEN[f"map{i}"], atol=CLOSE, err_msg=f"map {i}")
     for form, asked in questions(SMALL.side).items():
         for kind, ambiguous in (("single", False), ("multi", True)):
-            compare(f"{form}/{kind}", *ask(model._network, maps, asked, ambiguous=ambiguous))
+            compare(GOLDEN, f"{form}/{kind}", *ask(model._network, maps, asked, ambiguous=ambiguous), stride=STRIDE)
+
+
+def test_those_of_sam3_too(sam3_files: dict[str, Path]) -> None:
+    """Of an image that its encoder cuts into four windows."""
+    variant = replace(SMALL_3, side=672)
+    model = Sam2.load(variant, sam3_files["whole"], "cpu")
+    maps = model._look(torch.tensor(picture(672)))
+    for i, each in enumerate(maps):
+        found = each[0, ::8, ::STRIDE_3, ::STRIDE_3]
+        np.testing.assert_allclose(found, GOLDEN_3[f"map{i}"], atol=CLOSE / 4, err_msg=f"map {i}")
+    for form in ("point", "points", "box", "box+point"):
+        for kind, ambiguous in (("single", False), ("multi", True)):
+            found = ask(model._network, maps, questions(672)[form], ambiguous=ambiguous)
+            compare(GOLDEN_3, f"{form}/{kind}", *found, stride=STRIDE_3)
 
 
 def ask(network: Sam2Model, maps: list[torch.Tensor], asked: Asked, *, ambiguous: bool) -> tuple[np.ndarray, ...]:
@@ -96,14 +112,16 @@ def ask(network: Sam2Model, maps: list[torch.Tensor], asked: Asked, *, ambiguous
     return tuple(out[:, 0].numpy() for out in (found.pred_masks, found.iou_scores, found.object_score_logits))
 
 
-def compare(label: str, logits: np.ndarray, iou: np.ndarray, present: np.ndarray) -> None:
-    wanted = GOLDEN[f"{label}/logits"]
+def compare(
+    golden: Mapping[str, Any], label: str, logits: np.ndarray, iou: np.ndarray, present: np.ndarray, *, stride: int
+) -> None:
+    wanted = golden[f"{label}/logits"]
     close = CLOSE * min(1, wanted.std())
-    np.testing.assert_allclose(logits[..., ::STRIDE, ::STRIDE], wanted, atol=close, rtol=0, err_msg=label)
-    np.testing.assert_allclose(iou, GOLDEN[f"{label}/iou"], atol=CLOSE, rtol=0, err_msg=label)
-    np.testing.assert_allclose(present, GOLDEN[f"{label}/present"], atol=CLOSE, rtol=1e-4, err_msg=label)
+    np.testing.assert_allclose(logits[..., ::stride, ::stride], wanted, atol=close, rtol=0, err_msg=label)
+    np.testing.assert_allclose(iou, golden[f"{label}/iou"], atol=CLOSE, rtol=0, err_msg=label)
+    np.testing.assert_allclose(present, golden[f"{label}/present"], atol=CLOSE, rtol=1e-4, err_msg=label)
     first = logits[0].ravel() > 0
-    assert (first == np.unpackbits(GOLDEN[f"{label}/signs"], count=first.size).astype(bool)).mean() >= EQUAL, label
+    assert (first == np.unpackbits(golden[f"{label}/signs"], count=first.size).astype(bool)).mean() >= EQUAL, label
 
 
 def test_files_of_all_layouts_hold_the_same_network(network: Sam2Model, tmp_path: Path) -> None:

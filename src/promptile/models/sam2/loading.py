@@ -86,6 +86,7 @@ def _sam3(variant: Variant, vit: Vit) -> Sam3TrackerConfig:
         "num_hidden_layers": vit.depth,
         "num_attention_heads": vit.heads,
         "global_attn_indexes": list(vit.spread),
+        "layer_norm_eps": 1e-5,  # as it was trained; 1e-6 is the default of transformers
     }
     vision = {
         "model_type": "sam3_vision_model",
