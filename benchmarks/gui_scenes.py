@@ -93,9 +93,13 @@ def running(window: Window, rows: list[Row], folder: Path, seconds: float, *, sl
     if sleeping:
         window.desk.asking.look(model=Sleeping())
     yield from rested(window)
-    window.clock.begin()
+    window.click(places(window, 1)[0])  # the first click of all has the viewer make a layer for previews
+    yield answered(window)
+    window.press(ACCEPT)
+    yield from rested(window)
     window.widget.run.start.click()
     yield 0.5
+    window.clock.begin()
     yield seconds
     rows.append({"scene": f"{name} runs, the user waits", **window.clock.row()})
     window.clock.begin()
@@ -165,7 +169,7 @@ def storm(window: Window, rows: list[Row], folder: Path, seconds: float, *, run:
             "scene": f"{sum(map(len, groups))} clicks, 5 per second{', beside a run' if run else ''}",
             "objects": len(window.desk.snapshot.states),
             "clicks lost": lost,
-            "objects wrong": wrong,
+            "objects wrong": int(wrong),
             "labels equal": labels,
             **gaps,
         }
