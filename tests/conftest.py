@@ -34,9 +34,9 @@ def open_desk(make_napari_viewer, qtbot, npe2pm, monkeypatch, tmp_path):
 
     made = []
 
-    def make(image=None, model="oracle", seen=True):
+    def make(image=None, model="oracle", seen=True, show=True):
         desks.install(monkeypatch, tmp_path / "sessions", model)
-        viewer = make_napari_viewer(show=True)
+        viewer = make_napari_viewer(show=show)
         viewer.window._qt_window.resize(1300, 850)
         if image is not None:
             desks.add(viewer, image)

@@ -97,9 +97,12 @@ def install(monkeypatch, folder, model: str) -> None:
 
 
 def add(viewer, image) -> None:
-    """Add an image: a sample by its name, an array, or a file."""
+    """Add an image: a sample by its name, an array, what `add_image` takes, or a file."""
     if isinstance(image, str):
         viewer.open_sample("promptile", image)
+    elif isinstance(image, dict):
+        viewer.add_image(**image)
+        viewer.dims.set_point(0, 0)
     elif isinstance(image, np.ndarray):
         viewer.add_image(image)
     else:
@@ -159,6 +162,8 @@ class Window:
         if "viewer" not in self.__dict__:
             return
         window = self.viewer.window._qt_window
+        if not window.isVisible():
+            self.widget.end()  # closing what was never shown is not told
         with patch.object(window, "_save_current_window_settings"):
             self.viewer.close()
         self.__dict__.clear()

@@ -264,9 +264,9 @@ class ResultLayer:
 
 def vivid(count: int = 48) -> CyclicLabelColormap:
     """Colours that are told from each other, from images, and from a preview; the next id's is far from the last."""
-    hues = 0.93 + np.arange(count) * 0.618034 % 1 * 0.84  # all round, but for a preview's
+    hues = np.arange(count) * 0.618034 % 1 * 0.78  # all round, but for a preview's
     values = np.array([1.0, 0.85, 0.95])[np.arange(count) % 3]
-    colours = [(*hsv_to_rgb(hue % 1, 0.9, value), 1.0) for hue, value in zip(hues, values, strict=True)]
+    colours = [(*hsv_to_rgb(hue, 0.9, value), 1.0) for hue, value in zip(hues, values, strict=True)]
     return CyclicLabelColormap(colors=np.array([(0, 0, 0, 0), *colours]), background_value=0)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from napari.layers import Layer
+from napari.layers import Layer, Points, Shapes
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QToolButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QToolButton, QWidget
 
 from promptile._napari.marks import set_positive
 from promptile._napari.widget.desk import Desk
-from promptile._napari.widget.parts import Panel, able, button, form, icon, row, toggle
+from promptile._napari.widget.parts import FIRST, Panel, able, button, form, icon, row, toggle
 from promptile._napari.widget.scene import Tool
 from promptile.session import Thumbnail
 
@@ -18,6 +18,15 @@ _TOOLS: tuple[tuple[Tool, str, str, str], ...] = (
     ("box", "▭ box", "Draw a box around the object", "box"),
     ("area", "⬠ area", "Outline the object roughly", "mask"),
 )
+
+
+_HINTS: dict[Tool | None, str] = {
+    "object": "Click on an object. <b>Q</b>: points beside it · <b>G</b>: keep it",
+    "other": "Click on what is too much. <b>Q</b>: points on the object · <b>G</b>: keep it",
+    "box": "Draw a box around an object. <b>G</b>: keep it · <b>N</b>: another one",
+    "area": "Click corners around an object; <b>Esc</b> ends the outline. <b>G</b>: keep it",
+    None: "Take one of these tools to mark an object",
+}
 
 
 class AskPanel(Panel):
@@ -38,16 +47,20 @@ class AskPanel(Panel):
         self.category.setEditable(True)
         self.category.setToolTip("The category of the objects that are accepted from now on")
         self.category.currentTextChanged.connect(self._set_category)
+        self.hint = QLabel()
+        self.hint.setWordWrap(True)
         self.answers = QWidget()
         self._pictures = QHBoxLayout(self.answers)
         self._pictures.setContentsMargins(0, 0, 0, 0)
         self._pictures.setAlignment(Qt.AlignmentFlag.AlignLeft)
         self.accept = button("✓ Accept", "Keep the object", desk.asking.accept, "G")
+        self.accept.setStyleSheet(FIRST)
         self.drop = button("New", "Drop the marks and begin another object", desk.asking.discard, "N")
         self.undo = button("↶ Undo", "Take back the last mark or step", desk.objects.undo, "Ctrl+Z")
         self.redo = button("↷ Redo", "Do it again", desk.objects.redo, "Ctrl+Shift+Z")
         for widget in (
             row(*self.tools.values()),
+            self.hint,
             row(self.live, self.now),
             self.answers,
             form([("Category", self.category)]),
@@ -82,6 +95,7 @@ class AskPanel(Panel):
         """Show which tool is in hand, also if it was taken by napari's own buttons."""
         for tool, widget in self.tools.items():
             widget.setChecked(tool == self._tool())
+        self.hint.setText(f"<small>{_HINTS[self._tool()]}</small>")
 
     def _on_selected(self, event: object = None) -> None:
         if self._desk.scene is not None:
@@ -98,6 +112,8 @@ class AskPanel(Panel):
 
     def _on_layered(self, layer: Layer) -> None:
         layer.events.mode.connect(self.show_tool)
+        if isinstance(layer, Points | Shapes):
+            layer.events.data.connect(self._show_state)
 
     def close_panel(self) -> None:
         """Listen no more."""
@@ -136,12 +152,21 @@ class AskPanel(Panel):
             if self._solid:
                 why = "Marks are made in slices: go back from 3D to 2D, by the button below the layers"
             able(self.tools[tool], ability in snapshot.card.abilities and not self._solid, why)
-        self.undo.setEnabled(bool(snapshot.undo) or (self._desk.scene is not None and not self._desk.scene.empty))
-        self.redo.setEnabled(bool(snapshot.redo))
         self.undo.setToolTip(f"Take back: {snapshot.undo or 'the last mark'} (Ctrl+Z)")
         self.redo.setToolTip(f"Do again: {snapshot.redo or 'nothing'} (Ctrl+Shift+Z)")
+        self._show_state()
         self.accept.setText("✓ Accept" if snapshot.revised is None else f"✓ Replace {snapshot.revised}")
         self._list_categories(sorted({s.record.category for s in snapshot.states.values() if s.record.category}))
+
+    def _show_state(self, event: object = None) -> None:
+        """What can be done now."""
+        scene, snapshot = self._desk.scene, self._desk.snapshot
+        marked = scene is not None and not scene.empty
+        able(self.accept, marked, "Click on an object first")
+        begun = marked or (snapshot is not None and snapshot.revised is not None)
+        able(self.drop, begun, "There are no marks to drop")
+        self.undo.setEnabled(marked or (snapshot is not None and bool(snapshot.undo)))
+        self.redo.setEnabled(snapshot is not None and bool(snapshot.redo))
 
     def _list_categories(self, known: list[str]) -> None:
         here = [self.category.itemText(i) for i in range(self.category.count())]
@@ -160,10 +185,11 @@ class AskPanel(Panel):
         while (item := self._pictures.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
+                widget.hide()
                 widget.deleteLater()
         for thumbnail in preview.thumbnails if preview is not None else ():
             self._pictures.addWidget(self._picture(thumbnail))
-        self.undo.setEnabled(True)
+        self._show_state()
 
     def _picture(self, thumbnail: Thumbnail) -> QToolButton:
         widget = toggle(

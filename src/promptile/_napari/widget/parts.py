@@ -29,6 +29,12 @@ QToolButton:disabled { color: gray; }
 """How a button looks that is down: themes hardly show it."""
 
 
+FIRST = (
+    "QPushButton:enabled { background: #2b6e4f; font-weight: bold; } QPushButton:enabled:hover { background: #35875f; }"
+)
+"""How a button looks that is pressed most."""
+
+
 class Panel(QWidget):
     """A section of the widget under a title that folds it."""
 

@@ -115,7 +115,9 @@ class Scene:
             channel = layer.metadata.get(KEY, {}).get("channel", 0)
             if isinstance(layer, Image) and same and not layer.rgb and channel in rendering.channels:
                 at = rendering.channels.index(channel)
-                layer.contrast_limits = (rendering.low[at], rendering.high[at])
+                limits = [rendering.low[at], rendering.high[at]]
+                if list(layer.contrast_limits) != limits:
+                    layer.contrast_limits = limits
 
     def prompts(self) -> Prompts:
         """What the marks say, as one object.
