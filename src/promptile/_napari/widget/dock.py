@@ -7,6 +7,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
 
+from promptile._napari.drawing import draw_safely
 from promptile._napari.widget.ask_panel import AskPanel
 from promptile._napari.widget.desk import Desk
 from promptile._napari.widget.export_panel import ExportPanel
@@ -31,6 +32,7 @@ class PromptileWidget(QWidget):
         super().__init__()
         # napari gives a proxy, whose parts are none
         napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self._end_drawing = draw_safely(napari_viewer)
         self.desk = Desk(napari_viewer)
         self.line = QLabel("Open an image")
         self.line.setWordWrap(True)
@@ -117,3 +119,4 @@ class PromptileWidget(QWidget):
             self.ask.close_panel()
             self.run.close_panel()
             self.desk.close()
+            self._end_drawing()

@@ -1,0 +1,70 @@
+"""The widget in a real window, in hands that do what nobody thought of."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytest.importorskip("napari")
+pytest.importorskip("qtpy.QtWidgets")
+
+from desks import TRUTH, middle, squares
+
+pytestmark = pytest.mark.window
+
+
+@pytest.fixture
+def win(open_desk, tmp_path):
+    return open_desk(squares(tmp_path / "ünï code.tif"))
+
+
+def test_an_image_is_opened_again_and_drawn(tmp_path):
+    """In a process of its own: without care, software OpenGL ends it."""
+    script = """
+        import sys, time
+        from pathlib import Path
+        import napari, numpy as np
+        from napari.layers import Shapes
+        from qtpy.QtWidgets import QApplication
+        from promptile._napari.settings import Settings
+        Settings.read = classmethod(lambda cls: Settings("basin", "auto", Path(sys.argv[1])))
+        from promptile._napari.widget import PromptileWidget
+
+        def spin(seconds, done=lambda: False):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end and not done():
+                QApplication.processEvents()
+                time.sleep(0.005)
+
+        viewer = napari.Viewer(show=True)
+        layer = viewer.add_image(np.random.default_rng(0).integers(0, 255, (300, 300), np.uint8))
+        widget = PromptileWidget(viewer)
+        viewer.window.add_dock_widget(widget)
+        for _ in range(2):
+            spin(60, lambda: widget.desk.scene is not None)
+            spin(0.7)
+            widget.desk.open(layer)
+        spin(60, lambda: widget.desk.scene is not None)
+        spin(0.7)
+        viewer.close()
+        print("fine")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "fine" in done.stdout
+
+
+def test_work_goes_on_after_an_image_was_opened_again(win):
+    win.keep(middle(5))
+    for _ in range(2):
+        win.desk.open(win.scene.shown.layer)
+        win.until(lambda: win.scene is not None)
+        win.settle()
+        win.qtbot.wait(100)
+    win.keep(middle(1))
+    assert win.ids == [1, 2]
+    assert (win.labels[TRUTH == 1] == 2).all()
