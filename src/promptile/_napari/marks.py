@@ -27,7 +27,7 @@ from promptile.prompts.types import Prompt, Prompts
 _DEFAULTS = {"object": 0, "label": 1, "category": ""}
 
 
-_ON_SCREEN = (10, 20)
+_ON_SCREEN = (2, 20)
 """Pixels that a point is across, at least and at most: zoomed into a large image it would hide what it is on."""
 
 
