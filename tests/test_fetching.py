@@ -208,3 +208,18 @@ def test_a_model_without_its_weights_is_shown_with_the_way_to_them(server, capsy
     assert main(["models"]) == 0
     assert "its weights are not here" in capsys.readouterr().out
     assert fetching.OFFLINE[0] == "PROMPTILE_OFFLINE"
+
+
+def test_weights_and_device_can_be_said(tmp_path, capsys):
+    from promptile.samples import sample
+
+    image, boxes = str(sample("scene.tif")), str(sample("scene_boxes.geojson"))
+    asked = ["segment", image, "--boxes", boxes, "--out", str(tmp_path / "o.gpkg")]
+    assert main([*asked, "--weights", "x.pth"]) == 1
+    assert "Model 'basin' has no weights: leave --weights out" in capsys.readouterr().err
+    assert main([*asked, "--device", "cuda"]) == 1
+    assert "computes on the CPU only" in capsys.readouterr().err
+    assert main([*asked, "--model", "mobile-sam", "--weights", str(tmp_path / "x.pth")]) == 1
+    err = capsys.readouterr().err
+    assert "There are no weights at" in err or "pip install 'promptile[torch]'" in err
+    assert not list(tmp_path.iterdir())

@@ -117,11 +117,11 @@ def test_the_cache_is_where_it_is_set(kept, tmp_path, monkeypatch):
     monkeypatch.setenv(caches.LIMIT, "77")
     kept.cache.folder = str(tmp_path / "cache")
     try:
-        Settings.read().use_cache()
+        Settings.read().use()
         assert caches.cache_folder() == tmp_path / "cache"
         assert caches.cache_limit() == 77, "a size that nobody set must not hide the environment"
         kept.cache.size_gb = 0
-        Settings.read().use_cache()
+        Settings.read().use()
         assert caches.cache_limit() == 0
     finally:
         caches.configure()

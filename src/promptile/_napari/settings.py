@@ -57,9 +57,10 @@ class Settings:
             cache_bytes=cache.gigabytes("size_gb", CACHE_GB),
         )
 
-    def use_cache(self) -> None:
-        """Let images that are opened from now on keep their embeddings as it is set."""
+    def use(self) -> None:
+        """Let images that are opened from now on keep their embeddings as it is set, and models compute there."""
         caches.configure(self.cache_folder, self.cache_bytes)
+        models.prefer(self.device)
 
 
 class _Said:

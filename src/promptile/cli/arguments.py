@@ -65,6 +65,7 @@ def _add_segment(commands: Any) -> None:
     out.add_argument("--restart", action="store_true", help="throw the kept run away and begin again")
     how = parser.add_argument_group("how")
     how.add_argument("--model", default="basin", metavar="NAME", help="see `promptile models` (default: basin)")
+    _add_loading(how)
     how.add_argument("--level", default="auto", metavar="auto|N", help="resolution at which points are asked, 0 = full")
     _add_view(how, "half a tile; for everything an eighth")
     how.add_argument("--skip-outside", action="store_true", help="leave out prompts that lie outside the image")
@@ -130,6 +131,11 @@ def _add_image_choice(parser: Any) -> None:
     parser.add_argument("--series", metavar="UID|N", help="series of a DICOM folder")
 
 
+def _add_loading(parser: Any) -> None:
+    parser.add_argument("--weights", metavar="F", help="the model's weights file (default: looked for)")
+    parser.add_argument("--device", metavar="auto|cpu|cuda|mps", help="where the model computes (default: auto)")
+
+
 def _add_talk(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     if progress:
@@ -189,6 +195,7 @@ def _add_embed(commands: Any) -> None:
     )
     parser.add_argument("image", metavar="IMAGE", help="GeoTIFF, NIfTI, NRRD, MHA, DICOM folder, Zarr, ...")
     parser.add_argument("--model", required=True, metavar="NAME", help="see `promptile models`")
+    _add_loading(parser)
     parser.add_argument("--level", type=int, metavar="N", help="only this resolution, 0 = full (default: all)")
     _add_view(parser, "half a tile")
     _add_image_choice(parser)

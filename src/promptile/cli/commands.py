@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from promptile.cli.outputs import check_outs, report, run_beside, write_outs
 from promptile.cli.statuses import OK
 from promptile.cli.talk import print_facts, show_progress
-from promptile.cli.wishes import channels_of, everything_of, level_of, prompts_of
+from promptile.cli.wishes import channels_of, everything_of, level_of, model_of, prompts_of
 from promptile.errors import PromptileError, RunError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def segment_image(options: argparse.Namespace) -> int:
             source,
             prompts,
             everything=everything_of(options, source.grid),
-            model=options.model,
+            model=model_of(options, source.grid.ndim),
             out=options.run or run_beside(options.out[0]),
             tiling=Tiling(options.tile, options.overlap),
             level=level_of(options.level),

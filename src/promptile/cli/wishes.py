@@ -10,6 +10,7 @@ from promptile.errors import UsageError
 if TYPE_CHECKING:
     from promptile.engine.everything import Everything
     from promptile.grid import Grid
+    from promptile.models.protocols import Model
     from promptile.prompts import Prompts
     from promptile.prompts.marks import Kind
 
@@ -17,6 +18,15 @@ _GRID = ("points_per_side", "points_per_batch", "pred_iou_thresh", "stability_sc
 """Options of the grid of points, by the names of its parameters."""
 
 _FOR_EVERYTHING = ("keep", "levels", "aoi", "min_region", "workers", "scheduler", *_GRID)
+
+
+def model_of(options: argparse.Namespace, ndim: int) -> str | Model:
+    """The model that was named, loaded if more than its name was said."""
+    from promptile import models
+
+    if options.weights is None and options.device is None:
+        return str(options.model)
+    return models.load(options.model, ndim, weights=options.weights, device=options.device)
 
 
 def prompts_of(options: argparse.Namespace, grid: Grid) -> Prompts:

@@ -1,6 +1,6 @@
 """Models: what they are (`protocols`), how they are found (`registry`), and one room per family."""
 
 from promptile.models.protocols import Embedding, Masks, ModelCard, Promptable, View, WindowPrompt
-from promptile.models.registry import load, names
+from promptile.models.registry import load, names, prefer
 
-__all__ = ["Embedding", "Masks", "ModelCard", "Promptable", "View", "WindowPrompt", "load", "names"]
+__all__ = ["Embedding", "Masks", "ModelCard", "Promptable", "View", "WindowPrompt", "load", "names", "prefer"]

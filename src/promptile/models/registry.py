@@ -1,18 +1,23 @@
 """Models by name: entry points of the group ``promptile.models``, ours and third parties' alike.
 
-An entry point names a function ``load(ndim: int) -> Model``; `ndim` is 2 for images, 3 for volumes.
+An entry point names a function ``load(ndim: int) -> Model``; `ndim` is 2 for images, 3 for volumes. It may take
+``weights`` and ``device`` by name.
 """
 
 from __future__ import annotations
 
 import difflib
+import inspect
+import os
 from importlib.metadata import EntryPoint, entry_points
-from typing import cast
+from typing import Any, cast
 
 from promptile.errors import ModelError
 from promptile.models.protocols import Model
 
 GROUP = "promptile.models"
+
+_preferred = {"device": "auto"}
 
 
 def names() -> list[str]:
@@ -20,13 +25,22 @@ def names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
-def load(name: str, ndim: int) -> Model:
+def load(name: str, ndim: int, *, weights: str | os.PathLike[str] | None = None, device: str | None = None) -> Model:
     """The model of that name, ready for images (`ndim` 2) or volumes (3).
+
+    Parameters
+    ----------
+    name : str
+    ndim : int
+    weights : path, optional
+        The weights file; without it, it is looked for.
+    device : str, optional
+        Where it computes: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``; without it, as `prefer` has said.
 
     Raises
     ------
     ModelError
-        If no such model is installed, or it cannot be loaded.
+        If no such model is installed, or it cannot be loaded, or has no weights or devices to choose from.
     """
     point = _find(name)
     try:
@@ -35,7 +49,23 @@ def load(name: str, ndim: int) -> Model:
         raise ModelError(
             f"Model {name!r} needs a package that is not installed ({error}): install its extra and try again"
         ) from error
-    return cast("Model", provider(ndim))
+    return cast("Model", provider(ndim, **_given(name, provider, weights, device)))
+
+
+def prefer(device: str) -> None:
+    """Say where models of this process compute that can choose; ``auto`` at first."""
+    _preferred["device"] = device
+
+
+def _given(name: str, provider: Any, weights: str | os.PathLike[str] | None, device: str | None) -> dict[str, Any]:
+    """What was said beside the name, if the model takes it."""
+    takes = inspect.signature(provider).parameters
+    if weights is not None and "weights" not in takes:
+        raise ModelError(f"Model {name!r} has no weights: leave --weights out")
+    if "device" not in takes and device not in (None, "auto", "cpu"):
+        raise ModelError(f"Model {name!r} computes on the CPU only: leave --device {device} out")
+    said = {"weights": weights, "device": device or _preferred["device"]}
+    return {key: value for key, value in said.items() if key in takes and value is not None}
 
 
 def _find(name: str) -> EntryPoint:

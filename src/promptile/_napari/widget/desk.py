@@ -54,7 +54,7 @@ class Desk:
         self.bridge = Bridge()
         self.worker = Worker(self.bridge.deliver)
         self.settings = Settings.read()
-        self.settings.use_cache()
+        self.settings.use()
         self.scene: Scene | None = None
         self.snapshot: Snapshot | None = None
         self._session: Session | None = None
