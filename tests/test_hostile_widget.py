@@ -68,3 +68,29 @@ def test_work_goes_on_after_an_image_was_opened_again(win):
     win.keep(middle(1))
     assert win.ids == [1, 2]
     assert (win.labels[TRUTH == 1] == 2).all()
+
+
+def test_an_image_is_opened_several_times_at_once(win):
+    win.keep(middle(5))
+    layer = win.scene.shown.layer
+    other = win.viewer.add_image(TRUTH[::2].copy())
+    for wanted in (layer, other, layer, layer):
+        win.desk.open(wanted)
+    win.until(lambda: win.scene is not None)
+    win.settle()
+    assert not [text for text, wrong in win.said if wrong]
+    assert win.ids == [1]
+
+
+def test_a_draft_that_cannot_be_read_can_be_moved_away(win):
+    win.keep(middle(5))
+    layer, draft = win.scene.shown.layer, win.desk._session.run.path / "draft.json"
+    draft.write_text('{"half')
+    win.desk.open(layer)
+    win.until(lambda: win.desk.opening is None)
+    assert "draft.json is missing or damaged: move it elsewhere to go on without it" in win.said[-1][0]
+    draft.unlink()
+    win.desk.open(layer)
+    win.until(lambda: win.scene is not None)
+    win.settle()
+    assert win.ids == [1]

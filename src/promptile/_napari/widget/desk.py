@@ -60,6 +60,7 @@ class Desk:
         self._session: Session | None = None
         self._wish: object = None  # the opening that is waited for
         self._opening: Image | None = None
+        self._unwanted: Session | None = None  # what was opened, until the window takes it
         self.asking = Asking(self)
         self.objects = Objects(self)
         self.runs = Runs(self)
@@ -80,17 +81,30 @@ class Desk:
 
         def done(found: Opened) -> None:
             if wish is self._wish and layer in self.viewer.layers:
+                self._unwanted = None
                 self._arrange(found)
             else:  # another one was wanted meanwhile
-                self._put_away(found.session)
+                self.worker.order(self._put_unwanted_away, lambda _: None, self.failed)
 
         def failed(error: Exception) -> None:
             if wish is self._wish:
                 self._opening = None
             self.failed(error)
 
+        def work() -> Opened:
+            self._put_unwanted_away()  # it may hold what is opened now
+            found = open_session(self.viewer, layer, model, folder, checkpoint, runs)
+            self._unwanted = found.session
+            return found
+
         self.told.emit(f"Opening {layer.name} …", False)
-        self.worker.order(lambda: open_session(self.viewer, layer, model, folder, checkpoint, runs), done, failed)
+        self.worker.order(work, done, failed)
+
+    def _put_unwanted_away(self) -> None:
+        """In the worker's thread."""
+        session, self._unwanted = self._unwanted, None
+        if session is not None:
+            put_away(session)
 
     def _arrange(self, found: Opened) -> None:
         self._session = found.session

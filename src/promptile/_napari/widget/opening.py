@@ -76,9 +76,13 @@ def open_session(
     own = next((each for each, run in known.items() if isinstance(run, PromptedRun)), None)
     place = place_of(source, folder) if own is None else Path(known[own].path)
     session = Session(source, model, out=place, checkpoint=checkpoint)
-    draft = session.resume()
-    proposed = {each: run for each, run in known.items() if isinstance(run, TiledRun)}
-    return Opened(shown, session, Snapshot.of(session), draft, waiting(session), own, proposed)
+    try:
+        draft = session.resume()
+        proposed = {each: run for each, run in known.items() if isinstance(run, TiledRun)}
+        return Opened(shown, session, Snapshot.of(session), draft, waiting(session), own, proposed)
+    except BaseException:
+        session.close()  # or nobody could go on with it
+        raise
 
 
 def _opened(runs: Mapping[Layer, str]) -> dict[Layer, Run]:
