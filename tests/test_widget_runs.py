@@ -60,29 +60,29 @@ def test_everything_in_view_then_review_by_keys_then_all(open_desk, image):
     win.press_button(win.widget.run.review)
     win.settle()
     assert win.widget.run.proposal.isVisible()
-    first = win.desk.runs.proposed
+    first = win.desk.reviewing.proposed
     win.press("Y")
     win.settle()
     assert win.ids == [1]
-    assert win.desk.runs.proposed.id != first.id
-    second = win.desk.runs.proposed.id
+    assert win.desk.reviewing.proposed.id != first.id
+    second = win.desk.reviewing.proposed.id
     win.press("J")
     win.settle()
-    assert win.desk.runs.proposed.id not in (first.id, second)
+    assert win.desk.reviewing.proposed.id not in (first.id, second)
     win.press("K")
     win.settle()
-    assert win.desk.runs.proposed.id == second
-    left = win.desk.runs.proposed.left
+    assert win.desk.reviewing.proposed.id == second
+    left = win.desk.reviewing.proposed.left
     win.press("U")
     win.settle()
     assert win.ids == [1]
-    assert win.desk.runs.proposed.left == left - 1
+    assert win.desk.reviewing.proposed.left == left - 1
     win.press("Ctrl+Z")  # the rejection
     win.settle()
     win.press("W")
     win.settle()
     assert win.ids == [1, 2]
-    win.desk.runs.stop_review()
+    win.desk.reviewing.end()
     for object_id in (1, 2):
         win.desk.objects.delete([object_id])
     win.press_button(win.widget.run.take)

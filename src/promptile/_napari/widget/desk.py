@@ -15,6 +15,7 @@ from promptile._napari.widget.asking import SEEN, Asking
 from promptile._napari.widget.bridge import Bridge
 from promptile._napari.widget.objects import Objects
 from promptile._napari.widget.opening import Opened, open_session, runs_shown
+from promptile._napari.widget.reviewing import Reviewing
 from promptile._napari.widget.runs import Runs
 from promptile._napari.widget.scene import Scene
 from promptile._napari.widget.seen import Snapshot, table_of
@@ -32,8 +33,8 @@ _log = logging.getLogger(__name__)
 class Desk:
     """Where the user's wishes become orders to the worker, and what it gives becomes layers and signals.
 
-    Everything here is called in the window's thread and returns at once. `asking`, `objects` and `runs` say what can
-    be done.
+    Everything here is called in the window's thread and returns at once. `asking`, `objects`, `runs` and `reviewing`
+    say what can be done.
 
     Parameters
     ----------
@@ -64,6 +65,7 @@ class Desk:
         self.asking = Asking(self)
         self.objects = Objects(self)
         self.runs = Runs(self)
+        self.reviewing = Reviewing(self)
 
     @property
     def opening(self) -> Image | None:
@@ -144,6 +146,7 @@ class Desk:
         if self._session is None or self.scene is None:
             return
         self.runs.leave()
+        self.reviewing.end()
         self.objects.keep_strokes()
         self.asking.leave()
         session, scene = self._session, self.scene

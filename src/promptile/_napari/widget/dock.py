@@ -67,7 +67,7 @@ class PromptileWidget(QWidget):
         self.setMinimumWidth(_WIDTH)
 
     def _keys(self) -> Keys:
-        asking, objects, runs = self.desk.asking, self.desk.objects, self.desk.runs
+        asking, objects, reviewing = self.desk.asking, self.desk.objects, self.desk.reviewing
         return {
             "Q": ("Points on the object, or beside it", self.ask.toggle_positive),
             "G": ("Accept the object", asking.accept),
@@ -75,11 +75,11 @@ class PromptileWidget(QWidget):
             "N": ("Begin another object", asking.discard),
             "Control-Z": ("Take back the last mark or step", objects.undo),
             "Control-Shift-Z": ("Do it again", objects.redo),
-            "Y": ("The proposal is an object", runs.accept),
-            "U": ("The proposal is none", runs.reject),
-            "W": ("Correct the proposal", runs.work_on),
-            "J": ("The next proposal", runs.next),
-            "K": ("The proposal before", runs.previous),
+            "Y": ("The proposal is an object", reviewing.accept),
+            "U": ("The proposal is none", reviewing.reject),
+            "W": ("Correct the proposal", reviewing.work_on),
+            "J": ("The next proposal", reviewing.next),
+            "K": ("The proposal before", reviewing.previous),
         }
 
     def _tell(self, text: str, wrong: bool) -> None:

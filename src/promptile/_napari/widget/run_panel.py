@@ -49,7 +49,7 @@ class RunPanel(Panel):
         self.bar = QProgressBar()
         self.again = button("Go on with the interrupted run", "Compute what is missing", self._go_on)
         self.take = button("Take all", "Make all that was found objects of yours", self._take)
-        self.review = button("Review", "Walk through what was found: keep, reject, correct", desk.runs.review)
+        self.review = button("Review", "Walk through what was found: keep, reject, correct", desk.reviewing.begin)
         self.proposal = _Proposal(desk)
         for widget in (
             self.form,
@@ -172,24 +172,24 @@ class _Proposal(QWidget):
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self._desk = desk
-        runs = desk.runs
+        reviewing = desk.reviewing
         self.text = QLabel()
         buttons = (
-            button("◀", "The proposal before", runs.previous, "K"),
-            button("✓ Yes", "It is an object", runs.accept, "Y"),
-            button("✕ No", "It is none", runs.reject, "U"),
-            button("✎", "It is an object, but not quite: correct it", runs.work_on, "W"),
-            button("▶", "Decide later", runs.next, "J"),
-            button("End", "End the review; what waits goes on waiting", runs.stop_review),
+            button("◀", "The proposal before", reviewing.previous, "K"),
+            button("✓ Yes", "It is an object", reviewing.accept, "Y"),
+            button("✕ No", "It is none", reviewing.reject, "U"),
+            button("✎", "It is an object, but not quite: correct it", reviewing.work_on, "W"),
+            button("▶", "Decide later", reviewing.next, "J"),
+            button("End", "End the review; what waits goes on waiting", reviewing.end),
         )
         layout = column(self)
         layout.addWidget(self.text)
         layout.addWidget(row(*buttons))
-        runs.reviewed.connect(self._on_reviewed)
+        reviewing.reviewed.connect(self._on_reviewed)
         self._on_reviewed()
 
     def _on_reviewed(self) -> None:
-        proposed = self._desk.runs.proposed
+        proposed = self._desk.reviewing.proposed
         self.setVisible(proposed is not None)
         if proposed is not None:
             named = f", {proposed.category}" if proposed.category else ""

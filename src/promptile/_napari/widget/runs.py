@@ -1,4 +1,4 @@
-"""Runs over many tiles, in the background, and the review of what they found."""
+"""Runs over many tiles, in the background, and what they found."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from promptile._napari.images import view_window
 from promptile._napari.layers import LayerTuple, labels_layer
 from promptile._napari.marks import prompts_of
 from promptile._napari.placement import Placement
-from promptile._napari.preview import Sketch
-from promptile._napari.widget.flight import fly_to
 from promptile.engine.flatten import Keep
 from promptile.errors import PromptError, PromptileError
-from promptile.grid import Window
 from promptile.prompts.types import Prompts
-from promptile.run import Run, Step
-from promptile.session import Request, Review, Session, Ticket, waiting
+from promptile.run import Run
+from promptile.session import Request, Session, Ticket, waiting
 
 if TYPE_CHECKING:
     from promptile._napari.widget.desk import Desk
@@ -52,18 +49,6 @@ class Wish:
     min_region: int = 0
 
 
-@dataclass(frozen=True)
-class Proposed:
-    """The proposal that is looked at."""
-
-    id: int
-    left: int
-    sketch: Sketch
-    window: Window
-    score: float
-    category: str
-
-
 class Runs:
     """The runs of a desk: one at a time, while the clicking goes on.
 
@@ -78,8 +63,6 @@ class Runs:
     """No run is going on any more."""
     remembered = Signal()
     """Other runs can be gone on with: `unfinished`."""
-    reviewed = Signal()
-    """Another proposal is looked at, or none: `proposed`."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -88,8 +71,6 @@ class Runs:
         self.unfinished: list[Request] = []
         self.found: dict[Layer, Run] = {}
         """Runs that are shown, by their layer."""
-        self.proposed: Proposed | None = None
-        self._review: Review | None = None
 
     @property
     def going_on(self) -> bool:
@@ -207,10 +188,7 @@ class Runs:
         self.ended.emit()
         self.found = {}
         self.unfinished = []
-        self.stop_review()
         self.remembered.emit()
-
-    # What a run has found
 
     def latest(self) -> Run | None:
         """The run whose layer is selected, else the one that was shown last."""
@@ -229,107 +207,13 @@ class Runs:
         ids = [int(i) for i in run.objects["id"]]
         if run.objects["category"].astype(bool).any():
             category = ""  # they have names of their own, as marks from a file do
-        self._desk.order(lambda session: session.take(run, ids, category), lambda _: self._hide(run))
+        self._desk.order(lambda session: session.take(run, ids, category), lambda _: self.hide(run))
 
-    def review(self) -> None:
-        """Walk through the objects of a run."""
-        run = self.latest()
-        if run is None:
-            self._desk.told.emit("There is nothing to review: run everything, or prompts, first", True)
-            return
-
-        def begin(session: Session) -> Review:
-            return Review(session, run)
-
-        def done(review: Review) -> None:
-            self._review = review
-            self._hide(run)  # or one would not see which one is looked at
-            self._step(lambda review: None)
-
-        self._desk.order(begin, done)
-
-    def stop_review(self) -> None:
-        """Look at no more proposals; those that wait go on waiting."""
-        self._review = self.proposed = None
-        if self._desk.scene is not None:
-            self._desk.scene.show_preview(None)
-        self.reviewed.emit()
-
-    def accept(self) -> None:
-        """Make the proposal an object, and go on to the next one."""
-        category = self._category()
-        self._step(lambda review: review.accept(category))
-
-    def _category(self) -> str:
-        """What the proposal is to be called: what it is called, else what the user says."""
-        return "" if self.proposed is not None and self.proposed.category else self._desk.asking.category
-
-    def reject(self) -> None:
-        """The proposal is no object; go on to the next one."""
-        self._step(lambda review: review.reject())
-
-    def next(self) -> None:
-        """Leave the proposal for later."""
-        self._step(lambda review: review.next())
-
-    def previous(self) -> None:
-        """Go back to the proposal before."""
-        self._step(lambda review: review.previous())
-
-    def work_on(self) -> None:
-        """Make the proposal an object, and take it in hand to be corrected with the brush or by clicks."""
-        category = self._category()
-
-        def done(step: Step | None) -> None:
-            if step is not None and step.changes:
-                self._desk.objects.show(step.changes[0].id)
-                self._desk.asking.revise(step.changes[0].id)
-
-        self._step(lambda review: review.accept(category), done, move=False)
-
-    def _step(
-        self, act: Callable[[Review], Any], done: Callable[[Any], None] = lambda _: None, *, move: bool = True
-    ) -> None:
-        review = self._review
-        if review is None:
-            return
-
-        def work(session: Session) -> tuple[Any, Proposed | None]:
-            given = act(review)
-            review.settle()
-            return given, _proposed(review)
-
-        def told(found: tuple[Any, Proposed | None]) -> None:
-            if self._review is review:
-                self._look_at(found[1], move=move)
-                done(found[0])
-
-        self._desk.order(work, told)
-
-    def _look_at(self, proposed: Proposed | None, *, move: bool) -> None:
-        self.proposed = proposed
-        desk, scene = self._desk, self._desk.scene
-        if scene is not None:
-            scene.show_preview(None if proposed is None or not move else proposed.sketch)
-            if proposed is None:
-                desk.told.emit("All proposals are reviewed", False)
-                self._review = None
-            elif move:
-                fly_to(desk.viewer, scene.shown, proposed.window)
-        self.reviewed.emit()
-
-    def _hide(self, run: Run) -> None:
+    def hide(self, run: Run) -> None:
+        """Hide the layers that show a run, or one would not see what is taken from it."""
         for layer, shown in self.found.items():
             if shown is run:
                 layer.visible = False
-
-
-def _proposed(review: Review) -> Proposed | None:
-    current, mask = review.current, review.mask()
-    if current is None or mask is None:
-        return None
-    row = review.table.loc[current]
-    return Proposed(current, review.left, Sketch.of(mask), mask.window, float(row["score"]), str(row["category"]))
 
 
 def _box(start: Sequence[int], stop: Sequence[int]) -> list[list[float]]:
