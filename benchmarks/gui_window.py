@@ -28,7 +28,7 @@ from promptile.grid import Window as Box
 Script = Iterator["float | Callable[[], bool]"]
 
 _TICK_MS = 5
-_PATIENCE = 60.0
+_PATIENCE = 180.0
 LATE = 0.05
 """Seconds without a tick that are reported one by one."""
 
