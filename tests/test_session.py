@@ -120,3 +120,14 @@ def test_nothing_is_not_accepted() -> None:
     with pytest.raises(PromptError, match="finds nothing there"):
         work.accept()
     assert not work.states
+
+
+def test_what_a_run_is_tells_of_the_session(tmp_path: Path) -> None:
+    from promptile.report import describe_run
+
+    path = tmp_path / "s.run.zarr"
+    run_on(scene(), path)
+    assert describe_run(Run.open(path))["asked"] == "9 prompts"
+    with session(path) as work:
+        work.delete([1, 2])
+    assert describe_run(Run.open(path))["asked"] == "9 prompts, 1 steps by hand"

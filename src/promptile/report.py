@@ -9,7 +9,7 @@ import numpy as np
 from promptile import models
 from promptile.models.published import all_published
 from promptile.models.weights import folders, in_hub_cache
-from promptile.run import Run, TiledRun
+from promptile.run import PromptedRun, Run
 from promptile.sources.protocol import Source
 
 
@@ -39,13 +39,25 @@ def describe_run(run: Run) -> dict[str, Any]:
         "run": str(run.path),
         "image": run.spec["image"].get("name", ""),
         "model": run.spec["model"]["name"],
-        "asked": "everything" if isinstance(run, TiledRun) else f"{len(run.prompts)} prompts",
+        "asked": _asked(run),
         "finished": run.finished,
         "waiting": run.waiting,
         "objects": len(objects),
         "open_edge": int(objects["open_edge"].sum()),
         "failed": [failure.to_json() for failure in run.failed],
     }
+
+
+def _asked(run: Run) -> str:
+    """What was wanted, and what was done by hand since."""
+    if not isinstance(run, PromptedRun):
+        return "everything"
+    steps = run.journal.done
+    parts = [
+        f"{len(run.prompts)} prompts" if run.prompts or not steps else "",
+        f"{steps} steps by hand" if steps else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def describe_model(name: str) -> dict[str, Any]:
