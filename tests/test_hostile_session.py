@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import promptile as pt
 from promptile.errors import PromptError, RunError, UsageError
 from promptile.grid import Window
-from promptile.session import Stroke
+from promptile.session import Stroke, waiting
 
 _WINDOW = Window((2, 2), (3, 3))
 _NOTHING = np.zeros((3, 3), np.uint32)
@@ -166,3 +166,10 @@ def _resumed(image: NDArray[np.uint8], run: Path) -> list[int]:
     with pt.Session(image, out=run) as session:
         session.resume()
         return list(session.states)
+
+
+def test_a_request_that_is_damaged_is_named(image: NDArray[np.uint8], run: Path) -> None:
+    (run.parent / "b.runs").mkdir()
+    (run.parent / "b.runs/everything-1.run.json").write_text('{"half')
+    with pt.Session(image, out=run) as session, pytest.raises(RunError, match=r"1\.run\.json is damaged: move"):
+        waiting(session)

@@ -14,7 +14,7 @@ import numpy as np
 from promptile.engine.everything import Everything
 from promptile.engine.flatten import Keep
 from promptile.engine.progress import Progress
-from promptile.errors import PromptError, UsageError
+from promptile.errors import PromptError, RunError, UsageError
 from promptile.folders import Local
 from promptile.grid import Window
 from promptile.prompts.area import Area
@@ -128,8 +128,11 @@ def asked_before(session: Session) -> list[Asked]:
     """Runs that were asked for beside a session, also by earlier ones that were killed."""
     found = []
     for path in sorted(_home(session).glob(f"*{_ASKED}")):
-        stored = json.loads(path.read_text())
-        found.append(Asked(Request.from_json(stored), path.with_suffix(Path(SUFFIX).suffix)))
+        try:
+            request = Request.from_json(json.loads(path.read_text()))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise RunError(f"{path} is damaged: move it elsewhere to go on without it") from error
+        found.append(Asked(request, path.with_suffix(Path(SUFFIX).suffix)))
     return found
 
 
