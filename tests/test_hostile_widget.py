@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from copy import deepcopy
 
 import pytest
 
@@ -94,3 +95,11 @@ def test_a_draft_that_cannot_be_read_can_be_moved_away(win):
     win.until(lambda: win.scene is not None)
     win.settle()
     assert win.ids == [1]
+
+
+def test_the_layer_of_objects_is_duplicated(win):
+    win.keep(middle(5))
+    copied = deepcopy(win.scene.results.layer.as_layer_data_tuple())
+    win.keep(middle(1))
+    assert ((copied[0] == 1) == (TRUTH == 5)).all()
+    assert (copied[0] <= 1).all()

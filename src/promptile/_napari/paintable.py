@@ -78,6 +78,10 @@ class Paintable:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self.read(Window.of(self.shape)), dtype)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> NDArray[Any]:
+        """What a layer shows that napari duplicates: the labels of now, which are no run's any more."""
+        return np.array(self)
+
     def __getitem__(self, key: Any) -> Any:
         box = _box(key, self.shape)
         if box is not None:
