@@ -77,7 +77,9 @@ def test_keys_of_the_docs_are_those_of_the_widget():
 
 def test_buttons_of_the_tutorials_are_in_the_widget():
     widget = ROOT / "src/promptile/_napari/widget"
-    words = "".join(path.read_text(encoding="utf-8") for path in widget.glob("*.py")) + (ROOT / "napari.yaml").read_text(encoding="utf-8")
+    words = "".join(path.read_text(encoding="utf-8") for path in widget.glob("*.py")) + (
+        ROOT / "napari.yaml"
+    ).read_text(encoding="utf-8")
     pages = [ROOT / "docs/napari.md", *TUTORIALS]
     said = {text for page in pages for text in re.findall(r"\*([●✕▭⬠▶■][^*]+)\*", page.read_text(encoding="utf-8"))}
     assert len(said) >= 3
@@ -93,4 +95,7 @@ def test_buttons_of_the_tutorials_are_in_the_widget():
         "Start anew",
     ):
         assert f'"{text}"' in words
-        assert any(f"*{text}" in page.read_text(encoding="utf-8") or f"› {text}" in page.read_text(encoding="utf-8") for page in pages)
+        assert any(
+            f"*{text}" in page.read_text(encoding="utf-8") or f"› {text}" in page.read_text(encoding="utf-8")
+            for page in pages
+        )
