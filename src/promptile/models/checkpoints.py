@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +17,11 @@ from torch import Tensor
 from promptile.errors import ModelError
 from promptile.models.weights import complaint
 
+_UNREADABLE = (
+    SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile,
+    RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError,
+)  # fmt: skip
+"""What readers raise for files that were cut off or are something else."""
 _WRAPPERS = ("model", "state_dict")
 _NAMED = 3
 """So many keys are named in an error."""
@@ -31,9 +39,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         If it holds anything else, or cannot be read.
     """
     try:
-        safe = path.suffix == ".safetensors"
-        content = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except _UNREADABLE as error:
         raise ModelError(f"The weights {path} cannot be read: {complaint(path)}") from error
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -43,6 +50,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"The weights {path} cannot be read: they are no table of tensors, get them from their authors"
         )
     return dict(content)
+
+
+def _unpickled(path: Path) -> Any:
+    """What torch reads from a file, or from the only file in a ZIP archive, as EfficientSAM-S is published."""
+    source: Path | io.BytesIO = path
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            source = io.BytesIO(archive.read(archive.namelist()[0]))
+    return torch.load(source, map_location="cpu", weights_only=True)
 
 
 def differences(needed: Shapes, found: Shapes) -> list[str]:

@@ -157,7 +157,7 @@ class Sam:
         logits, iou = self._network.decode(sight.features, questions, ambiguous=form.ambiguous)
         scores, order = iou.sort(dim=1, descending=True, stable=True)
         logits = sight.frame.back(torch.take_along_dim(logits, order[..., None, None], dim=1))
-        pairs = zip(logits.cpu().numpy(), scores.clamp(0, 1).double().cpu().numpy(), strict=True)
+        pairs = zip(logits.cpu().numpy(), scores.clamp(0, 1).cpu().double().numpy(), strict=True)
         return [Masks(masks, quality) for masks, quality in pairs]
 
     def _questions(self, frame: Frame, form: _Form, prompts: Sequence[WindowPrompt]) -> Questions:
