@@ -15,6 +15,8 @@ from promptile.prompts.types import WindowPrompt
 __all__ = [
     "Ability",
     "Batched",
+    "Detections",
+    "Detector",
     "Embedding",
     "Masks",
     "Model",
@@ -22,12 +24,24 @@ __all__ = [
     "Promptable",
     "Proposal",
     "Proposer",
+    "Ranker",
     "Storable",
+    "Thresholds",
     "View",
     "WindowPrompt",
 ]
 
 Ability = Literal["points", "box", "mask", "propose", "text", "rank"]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a detector must be sure of to report something; each detector has its own scale."""
+
+    box: float
+    """Least score of a box, 0 to 1."""
+    text: float
+    """Least score of a word to belong to the phrase that a box is about; ignored by models without words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +61,8 @@ class ModelCard:
     max_points: int | None = None
     window: tuple[int, ...] = ()
     """The window shape it works best with; empty: any."""
+    thresholds: Thresholds | None = None
+    """A detector's own defaults."""
     licence: str = ""
     device: str = "cpu"
     """Where it runs: `cpu`, or `cuda` where much can be asked of it."""
@@ -154,4 +170,39 @@ class Proposer(Model, Protocol):
 
     def propose(self, view: View) -> list[Proposal]:
         """All objects in a view, the best first; they may overlap, hold one another and be cut by the border."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What a detector found in one view, the best first."""
+
+    boxes: NDArray[np.float64]
+    """``(n, 2, ndim)``: low and high corners on sample edges, as in `WindowPrompt`; cut at the view's border."""
+    scores: NDArray[np.float64]
+    """``(n,)``: 0 to 1."""
+    phrases: NDArray[np.int64]
+    """``(n,)``: which of the phrases that were asked for."""
+    masks: NDArray[np.bool_] | None = None
+    """``(n, *shape)``, from models that draw what they find."""
+
+
+@runtime_checkable
+class Detector(Model, Protocol):
+    """A model that finds what a text says. `detect` may be called from several threads."""
+
+    def detect(self, views: Sequence[View], phrases: Sequence[str], thresholds: Thresholds) -> list[Detections]:
+        """What each view shows of any of the phrases; nothing is merged, neighbours may overlap."""
+        ...
+
+
+@runtime_checkable
+class Ranker(Model, Protocol):
+    """A model that tells how well texts describe pictures. `rank` may be called from several threads."""
+
+    def rank(self, pictures: Sequence[NDArray[np.float32]], phrases: Sequence[str]) -> NDArray[np.float32]:
+        """``(pictures, phrases)``: logits, ready for a softmax over either axis.
+
+        Each picture is ``(3, rows, columns)``, 0 to 1, of any size.
+        """
         ...
