@@ -66,14 +66,19 @@ def neck(width: int, out: int) -> nn.Sequential:
 def into_windows(x: Tensor, side: int) -> Tensor:
     """Cut ``(n, h, w, c)`` into ``(windows, side, side, c)``; zeros are added at the end where it does not divide."""
     n, h, w, c = x.shape
-    x = functional.pad(x, (0, 0, 0, -w % side, 0, -h % side))
-    rows, columns = x.shape[1] // side, x.shape[2] // side
+    rows, columns = _count(h, side), _count(w, side)
+    x = functional.pad(x, (0, 0, 0, columns * side - w, 0, rows * side - h))
     return x.reshape(n, rows, side, columns, side, c).transpose(2, 3).reshape(-1, side, side, c)
 
 
 def out_of_windows(windows: Tensor, shape: tuple[int, int]) -> Tensor:
     """Put the windows of images of `shape` together again: ``(n, *shape, c)``."""
     side, c = windows.shape[1], windows.shape[3]
-    rows, columns = -(-shape[0] // side), -(-shape[1] // side)
+    rows, columns = _count(shape[0], side), _count(shape[1], side)
     x = windows.reshape(-1, rows, columns, side, side, c).transpose(2, 3)
     return x.reshape(-1, rows * side, columns * side, c)[:, : shape[0], : shape[1]]
+
+
+def _count(length: int, side: int) -> int:
+    """How many windows cover a length; written without negative numbers, which ONNX divides in another way."""
+    return (length + side - 1) // side
