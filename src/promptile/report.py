@@ -64,9 +64,10 @@ def describe_model(name: str) -> dict[str, Any]:
     """A model's card, for images and for volumes; without its weights, what is known of those."""
     if weights_here(name) is False:
         wanted = all_published()[name]
+        source = f" --from {wanted.file}, made by: {wanted.recipe}" if wanted.recipe else ""
         return {
             "name": name,
-            "weights": f"not here: promptile models fetch {name}",
+            "weights": f"not here: promptile models fetch {name}{source}",
             "file": wanted.file,
             "url": wanted.url,
             "licence": wanted.licence,

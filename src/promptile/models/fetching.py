@@ -70,6 +70,11 @@ def fetch(
         _verify(target, wanted, _noted(target) or wanted.sha256)
         return target
     found = Path(file).expanduser() if file is not None else _at_hugging_face(wanted)
+    if found is None and wanted.recipe:
+        raise ModelError(
+            f"{wanted.file} is made, not downloaded: {wanted.recipe}, with a checkpoint from {wanted.url}; then "
+            f"promptile models fetch {wanted.model} --from {wanted.file}"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(target.name + _UNFINISHED)

@@ -40,6 +40,8 @@ class Published:
         Where it is at Hugging Face: what their tools have downloaded from there is used as it is.
     snapshot : tuple of str
         Names that the file may have there.
+    recipe : str
+        The command that makes the file, where its authors do not publish it as it is used here.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Published:
     name: str = ""
     repository: str = ""
     snapshot: tuple[str, ...] = ()
+    recipe: str = ""
 
     @property
     def file(self) -> str:
