@@ -100,8 +100,8 @@ def test_a_model_that_fails_says_so_and_answers_the_next_click(win, caplog):
 
 
 def test_a_model_that_cannot_be_had_changes_nothing(win):
-    panel = win.widget.image
-    panel.model.setCurrentIndex(panel.model.findData("sam-b"))
+    panel = win.widget.model
+    panel.list_models("gone")  # as if it had been there
     panel.model.activated.emit(panel.model.currentIndex())
     win.settle()
     assert win.said[-1][1]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
+from promptile import models
 from promptile._napari.images import level_seen, view_window
 from promptile._napari.preview import Sketch
 from promptile._napari.widget.bridge import Rest
@@ -183,15 +184,25 @@ class Asking:
 
     def look(self, **options: object) -> None:
         """Ask in another way: ``model``, ``channels``, ``window``."""
+        self._look(lambda session: session.look(level=session.setting.level, **options))
+
+    def load(self, model: str) -> None:
+        """Ask a model that is loaded anew, as where models compute has changed."""
+
+        def look(session: Session) -> None:
+            loaded = models.load(model, session.source.grid.ndim)
+            session.look(level=session.setting.level, model=loaded)
+
+        self._look(look)
+
+    def _look(self, work: Callable[[Session], None]) -> None:
         desk = self._desk
 
         def failed(error: Exception) -> None:
             desk.failed(error)
             desk.changed.emit()  # the panels show what could not be: back to what is
 
-        desk.order(
-            lambda session: session.look(level=session.setting.level, **options), lambda _: self._again(), failed
-        )
+        desk.order(work, lambda _: self._again(), failed)
 
     def set_level(self, level: int | str) -> None:
         """Where points are asked: a level, or `SEEN`."""

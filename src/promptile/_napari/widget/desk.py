@@ -13,6 +13,7 @@ from psygnal import Signal
 from promptile._napari.settings import Settings
 from promptile._napari.widget.asking import SEEN, Asking
 from promptile._napari.widget.bridge import Bridge
+from promptile._napari.widget.fetching import Fetching
 from promptile._napari.widget.objects import Objects
 from promptile._napari.widget.opening import Opened, open_session, runs_shown
 from promptile._napari.widget.reviewing import Reviewing
@@ -33,8 +34,8 @@ _log = logging.getLogger(__name__)
 class Desk:
     """Where the user's wishes become orders to the worker, and what it gives becomes layers and signals.
 
-    Everything here is called in the window's thread and returns at once. `asking`, `objects`, `runs` and `reviewing`
-    say what can be done.
+    Everything here is called in the window's thread and returns at once. `asking`, `objects`, `runs`, `reviewing`
+    and `fetching` say what can be done.
 
     Parameters
     ----------
@@ -66,6 +67,7 @@ class Desk:
         self.objects = Objects(self)
         self.runs = Runs(self)
         self.reviewing = Reviewing(self)
+        self.fetching = Fetching(self)
 
     @property
     def opening(self) -> Image | None:
@@ -158,6 +160,7 @@ class Desk:
     def close(self) -> None:
         """The window is closed: end the work, and keep what is finished."""
         self.leave()
+        self.fetching.cancel()
         self.asking.close()
         self.objects.close()
         self.worker.close()

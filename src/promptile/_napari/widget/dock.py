@@ -13,6 +13,7 @@ from promptile._napari.widget.desk import Desk
 from promptile._napari.widget.export_panel import ExportPanel
 from promptile._napari.widget.image_panel import ImagePanel
 from promptile._napari.widget.keys import KeyBindings, Keys
+from promptile._napari.widget.model_panel import ModelPanel
 from promptile._napari.widget.objects_panel import ObjectsPanel
 from promptile._napari.widget.run_panel import RunPanel
 
@@ -36,6 +37,7 @@ class PromptileWidget(QWidget):
         self.desk = Desk(napari_viewer)
         self.line = QLabel("Open an image")
         self.line.setWordWrap(True)
+        self.model = ModelPanel(self.desk)
         self.ask = AskPanel(self.desk)
         self.objects = ObjectsPanel(self.desk)
         self.run = RunPanel(self.desk)
@@ -43,7 +45,7 @@ class PromptileWidget(QWidget):
         self.desk.told.connect(self._tell)
         self.keys = KeyBindings(napari_viewer, self._keys())
         self.desk.layered.connect(self.keys.also_on)
-        self.image = ImagePanel(self.desk)  # last: it takes up the image that is there
+        self.image = ImagePanel(self.desk, lambda: self.model.usable)  # last: it takes up the image that is there
         self._lay_out()
         self._window: QWidget | None = None
         self._closed = False
@@ -52,7 +54,7 @@ class PromptileWidget(QWidget):
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(4, 4, 4, 4)
-        for panel in (self.image, self.ask, self.objects, self.run, self.export):
+        for panel in (self.image, self.model, self.ask, self.objects, self.run, self.export):
             column.addWidget(panel)
         column.addStretch(1)
         scroll = QScrollArea()
@@ -116,6 +118,7 @@ class PromptileWidget(QWidget):
                 self._window.removeEventFilter(self)
             self.keys.release()
             self.image.close_panel()
+            self.model.close_panel()
             self.ask.close_panel()
             self.run.close_panel()
             self.desk.close()

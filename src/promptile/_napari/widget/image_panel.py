@@ -1,32 +1,35 @@
-"""Which image, how the model sees it, and which model."""
+"""Which image, and how the model sees it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from weakref import WeakSet
 
 from napari.layers import Image, Layer
-from qtpy.QtWidgets import QLabel, QLineEdit
+from qtpy.QtWidgets import QLineEdit
 
-from promptile import models
 from promptile._napari.widget.asking import SEEN
 from promptile._napari.widget.desk import Desk
 from promptile._napari.widget.parts import Panel, button, choice, form, offer
 from promptile.rendering import PRESETS
 
-_ABILITIES = {"points": "points", "box": "boxes", "mask": "areas", "propose": "everything", "text": "text"}
-
 
 class ImagePanel(Panel):
-    """The image and how it is looked at."""
+    """The image and how it is looked at.
 
-    def __init__(self, desk: Desk) -> None:
-        super().__init__("Image and model")
+    Parameters
+    ----------
+    desk : Desk
+    model : callable
+        Gives the name of the model to begin with.
+    """
+
+    def __init__(self, desk: Desk, model: Callable[[], str]) -> None:
+        super().__init__("Image")
         self._desk = desk
+        self._model = model
         self._tried: WeakSet[Layer] = WeakSet()
         self.image = choice("The image to segment: any image layer", self._open)
-        self.model = choice("The model that answers", self._choose_model)
-        self.about = QLabel()
-        self.about.setWordWrap(True)
         self.range = choice("Values from black to white, for you and for the model", self._choose_window)
         self.range.setEditable(True)
         self.channels = QLineEdit()
@@ -35,8 +38,6 @@ class ImagePanel(Panel):
         self.level = choice("How finely points are asked: what you see, or always at one level", self._choose_level)
         rows = [
             ("Image", self.image),
-            ("Model", self.model),
-            ("", self.about),
             ("Window", self.range),
             ("Channels", self.channels),
             ("Level", self.level),
@@ -44,7 +45,6 @@ class ImagePanel(Panel):
         self.anew = button("Start anew", "Remove all objects from before; Undo brings them back", self._start_anew)
         self.inside.addWidget(form(rows))
         self.inside.addWidget(self.anew)
-        offer(self.model, [(name, name) for name in models.names()], desk.settings.model)
         desk.opened.connect(self._on_opened)
         desk.changed.connect(self._on_changed)
         for event in (desk.viewer.layers.events.inserted, desk.viewer.layers.events.removed):
@@ -69,7 +69,7 @@ class ImagePanel(Panel):
         if self._desk.opening is None and untried:
             first = next((layer for layer in reversed(untried) if layer.visible), untried[-1])
             self._tried.add(first)  # one that cannot be opened is not tried again until the user says so
-            self._desk.open(first, self.model.currentData() or "")
+            self._desk.open(first, self._model())
         offer(self.image, [(layer.name, layer) for layer in layers], self._desk.opening)
 
     def _start_anew(self) -> None:
@@ -85,10 +85,7 @@ class ImagePanel(Panel):
     def _open(self) -> None:
         layer = self.image.currentData()
         if layer is not None:
-            self._desk.open(layer, self.model.currentData() or "")
-
-    def _choose_model(self) -> None:
-        self._desk.asking.look(model=self.model.currentData())
+            self._desk.open(layer, self._model())
 
     def _choose_window(self) -> None:
         self._desk.asking.look(window=self.range.currentText().strip() or "auto")
@@ -124,12 +121,6 @@ class ImagePanel(Panel):
         snapshot = self._desk.snapshot
         if snapshot is None:
             return
-        card = snapshot.card
-        can = ", ".join(text for ability, text in _ABILITIES.items() if ability in card.abilities)
-        self.about.setText(f"<small>takes {can}; {card.licence or 'no licence named'}; {card.device}</small>")
-        if self.model.findData(card.name) < 0:
-            self.model.addItem(card.name, card.name)
-        self.model.setCurrentIndex(self.model.findData(card.name))
         if not self.channels.hasFocus():
             self.channels.setText(_numbers(snapshot.rendering.channels))
         self.channels.setEnabled(len(snapshot.channels) > 1)
