@@ -1,0 +1,66 @@
+"""The models of this family, and where their weights come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from promptile.models.published import Published
+
+_PAGE = "https://github.com/CASIA-IVA-Lab/FastSAM"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One model of the family.
+
+    Parameters
+    ----------
+    name : str
+        What the user types.
+    checkpoint : str
+        What its authors call the file that the export is made from.
+    """
+
+    name: str
+    checkpoint: str
+
+    family = "FastSAM"
+    licence = "AGPL-3.0"
+
+    @property
+    def file(self) -> str:
+        """What the export is called."""
+        return self.checkpoint.removesuffix(".pt") + ".onnx"
+
+    @property
+    def recipe(self) -> str:
+        """The command that makes the export, with the package ultralytics in an environment of its own."""
+        return f"yolo export model={self.checkpoint} format=onnx imgsz=1024 opset=17"
+
+    @property
+    def published(self) -> Published:
+        """What is known of its weights."""
+        return Published(
+            model=self.name,
+            files=(self.file, f"{self.name}.onnx"),
+            url=_PAGE,
+            licence=self.licence,
+            terms=f"{_PAGE}/blob/main/LICENSE",
+            name=self.file,
+            recipe=self.recipe,
+        )
+
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant(name="fastsam-s", checkpoint="FastSAM-s.pt"),
+        Variant(name="fastsam-x", checkpoint="FastSAM-x.pt"),
+    )
+}
+"""By name."""
+
+
+def published() -> list[Published]:
+    """What is known of the weights of the family."""
+    return [variant.published for variant in VARIANTS.values()]
