@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from promptile import __version__
 from promptile.cli import caching, modelling
 from promptile.cli import commands as do
+from promptile.cli.measuring import measure_run
 from promptile.cli.replaying import replay_run
 from promptile.cli.statuses import USAGE
 
@@ -28,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (
         _add_segment, _add_export, _add_show, _add_info, _add_models, _add_embed, _add_cache, _add_compare,
-        _add_replay, _add_demo,
+        _add_measure, _add_replay, _add_demo,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -224,6 +225,21 @@ def _add_compare(commands: Any) -> None:
     )
     parser.add_argument("result", metavar="RESULT", help="labels, vectors or a run")
     parser.add_argument("truth", metavar="TRUTH", help="labels or vectors")
+    _add_talk(parser)
+
+
+def _add_measure(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "measure",
+        measure_run,
+        "measure the objects of a run: volume, surface, diameter, intensity, place",
+        "promptile measure scan.run.zarr --out objects.csv",
+    )
+    parser.add_argument("run", metavar="RUN", help="a folder NAME.run.zarr")
+    parser.add_argument("--image", metavar="IMAGE", help="the image, if it is not where it was")
+    parser.add_argument("--out", "-o", action="append", default=[], metavar="FILE", help="write FILE: .csv or .json")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     _add_talk(parser)
 
 

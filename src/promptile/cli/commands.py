@@ -98,7 +98,7 @@ def show_run(options: argparse.Namespace) -> int:
         raise UsageError(f"--out {options.out} is no picture: use a name that ends with .png")
     if out.exists() and not options.overwrite:
         raise UsageError(f"{out} exists: add --overwrite to replace it, or choose another name")
-    source = _image_of(run, options.image)
+    source = image_of(run, options.image)
     rendering = None
     if options.window is not None:
         channels = Rendering.from_json(run.spec["rendering"]).channels
@@ -109,7 +109,7 @@ def show_run(options: argparse.Namespace) -> int:
     return OK
 
 
-def _image_of(run: Run, path: str | None) -> Source:
+def image_of(run: Run, path: str | None) -> Source:
     """The image that a run was made from, where it was or where the user says that it is."""
     from promptile.sources import open_source
 

@@ -1,0 +1,51 @@
+"""The command that measures the objects of a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from promptile.cli.commands import image_of
+from promptile.cli.statuses import OK
+
+_SHOWN = ("id", "category", "volume_ml", "surface_mm2", "diameter_mm", "mean", "std")
+
+
+def measure_run(options: argparse.Namespace) -> int:
+    """Measure the objects of a run, and print or write the table."""
+    from promptile.measuring import check_table, measure_objects, plain, table_of, write_table
+    from promptile.run import Run
+
+    for path in options.out:
+        check_table(path, overwrite=options.overwrite)
+    run = Run.open(options.run)
+    image = image_of(run, options.image)
+    rows = table_of(measure_objects(run, image), run.grid)
+    for path in options.out:
+        write_table(rows, path, overwrite=options.overwrite)
+    if options.json:
+        print(json.dumps(plain(rows)))
+    elif options.out:
+        print(f"{len(rows)} object{'s' * (len(rows) != 1)}")
+        print("\n".join(f"  {path}" for path in options.out))
+    else:
+        _print(rows)
+    return OK
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    """The measurements as aligned columns; the bounding boxes are for files."""
+    if not rows:
+        print("0 objects")
+        return
+    in_a_volume = [name for name in _SHOWN if name in rows[0]]
+    names = in_a_volume if "volume_ml" in rows[0] else [n for n in rows[0] if not n[-1].isdigit() and "_m" not in n[1:]]
+    lines = [names, *([_text(row[name]) for name in names] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
+    for line in lines:
+        print("  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)))
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
