@@ -59,7 +59,7 @@ def bert() -> BertTokenizer:
 
 
 def clip() -> CLIPTokenizer:
-    """All bytes, alone and at a word's end, and one merge; the sign for the end has the highest id, as in CLIP's own."""
+    """All bytes, alone and at a word's end, and one merge; the end's sign has the highest id, as CLIP wants."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     letters = sorted(ByteLevel.alphabet())

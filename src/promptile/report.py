@@ -8,7 +8,7 @@ import numpy as np
 
 from promptile import models
 from promptile.models.published import all_published
-from promptile.models.weights import folders, in_hub_cache
+from promptile.models.weights import located
 from promptile.run import PromptedRun, Run
 from promptile.sources.protocol import Source
 
@@ -67,6 +67,7 @@ def describe_model(name: str) -> dict[str, Any]:
         source = f" --from {wanted.file}, made by: {wanted.recipe}" if wanted.recipe else ""
         return {
             "name": name,
+            **({"abilities": list(wanted.abilities)} if wanted.abilities else {}),
             "weights": f"not here: promptile models fetch {name}{source}",
             "file": wanted.file,
             "url": wanted.url,
@@ -89,8 +90,4 @@ def describe_model(name: str) -> dict[str, Any]:
 def weights_here(name: str) -> bool | None:
     """Whether a model's weights are where they are looked for; None if it has none."""
     wanted = all_published().get(name)
-    if wanted is None:
-        return None
-    if wanted.repository and in_hub_cache(wanted.repository, wanted.snapshot):
-        return True
-    return any((folder / file).is_file() for folder in folders() for file in wanted.files)
+    return None if wanted is None else located(wanted) is not None

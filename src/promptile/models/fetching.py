@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.client import HTTPException, HTTPResponse
+from dataclasses import dataclass
 from pathlib import Path
 
 from promptile.caches import cache_folder
 from promptile.errors import ModelError
-from promptile.models.published import Published
-from promptile.models.weights import complaint, digest, folders, in_hub_cache
+from promptile.models.downloading import OFFLINE, Absent, Progress, cannot, copy, download
+from promptile.models.published import Part, Published
+from promptile.models.weights import complaint, digest, folders, in_hub_cache, lacking, located
+
+__all__ = ["MIRROR", "OFFLINE", "Progress", "accepted", "check_consent", "fetch"]
 
 MIRROR = "PROMPTILE_MIRROR"
 """Environment variable: an address under which the files lie by their names, in place of their authors'."""
 
-OFFLINE = ("PROMPTILE_OFFLINE", "HF_HUB_OFFLINE")
-"""Environment variables: with 1 in any of them nothing is downloaded."""
-
 _UNFINISHED = ".part"
-_PIECE = 2**20
-_PATIENCE = 60.0
-"""Seconds without an answer."""
 _SMALLEST = 2**16
 """Bytes: weights are larger, pages that say that something went wrong are not."""
-
-Progress = Callable[[str, int, int], None]
 
 
 def fetch(
@@ -47,7 +39,8 @@ def fetch(
     ----------
     wanted : Published
     file : path, optional
-        The weights at hand, such as brought to a machine without a network: they are copied.
+        The weights at hand, such as brought to a machine without a network: they are copied. A folder, where the
+        weights are a snapshot.
     accept : bool
         Agree to the licence; asked for once, where it is not one that needs nobody's consent.
     progress : callable, optional
@@ -56,7 +49,7 @@ def fetch(
     Returns
     -------
     Path
-        The file.
+        The file, or the folder of the snapshot.
 
     Raises
     ------
@@ -64,29 +57,31 @@ def fetch(
         If the licence is not accepted, the file cannot be had, or is not the right one.
     """
     check_consent(wanted, accept=accept)
-    folder = folders()[-1]
-    target = folder / wanted.file
-    if target.is_file() and file is None:
+    given = Path(file).expanduser() if file is not None else None
+    try:
+        return _snapshot(wanted, given, progress) if wanted.parts else _single(wanted, given, progress)
+    except OSError as error:
+        target = folders()[-1] / wanted.file
+        raise ModelError(f"{target} cannot be written ({error}): free some room, or set PROMPTILE_CACHE") from error
+
+
+def _single(wanted: Published, given: Path | None, progress: Progress) -> Path:
+    """The only file of a model's weights."""
+    target = folders()[-1] / wanted.file
+    if target.is_file() and given is None:
         _verify(target, wanted, _noted(target) or wanted.sha256)
         return target
-    found = Path(file).expanduser() if file is not None else _at_hugging_face(wanted)
+    found = given or _at_hugging_face(wanted)
     if found is None and wanted.recipe:
         raise ModelError(
             f"{wanted.file} is made, not downloaded: {wanted.recipe}, with a checkpoint from {wanted.url}; then "
             f"promptile models fetch {wanted.model} --from {wanted.file}"
         )
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(target.name + _UNFINISHED)
-        if found is not None:
-            _copy(found, unfinished, progress)
-        else:
-            _download(wanted, unfinished, progress)
-        _verify(unfinished, wanted, wanted.sha256)
-        _note(target, digest(unfinished))
-        unfinished.replace(target)
-    except OSError as error:
-        raise ModelError(f"{target} cannot be written ({error}): free some room, or set PROMPTILE_CACHE") from error
+        _get(wanted, _From(_address(wanted), found, wanted.sha256), target, progress)
+    except Absent as error:
+        raise cannot(wanted.model, str(error), error) from error
     return target
 
 
@@ -130,81 +125,96 @@ def _at_hugging_face(wanted: Published) -> Path | None:
     return next(iter(sorted(home.glob(f"hub/models--*/snapshots/*/{wanted.file}"))), None)
 
 
-def _copy(found: Path, unfinished: Path, progress: Progress) -> None:
-    if not found.is_file():
-        raise ModelError(f"There is no file {found}: give the path of the weights")
-    total, done = found.stat().st_size, 0
-    with found.open("rb") as source, unfinished.open("wb") as copy:
-        while piece := source.read(_PIECE):
-            copy.write(piece)
-            done += len(piece)
-            progress("copying", done, total)
+def _snapshot(wanted: Published, source: Path | None, progress: Progress) -> Path:
+    """All files of a snapshot in a folder of its own; each is there whole or not at all, the largest comes last."""
+    folder = folders()[-1] / wanted.file
+    if source is not None and not source.is_dir():
+        raise ModelError(f"There is no folder {source}: the weights of {wanted.model} are a folder, see {wanted.url}")
+    if source is None and (found := located(wanted)) is not None and found != folder:
+        return found  # Hugging Face's own tools have downloaded it
+    if source is not None and (missing := lacking(source, wanted.parts)):
+        raise ModelError(f"The folder {source} lacks {', '.join(missing)}: it needs all files of {wanted.url}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in wanted.parts:
+        _part(wanted, part, folder, source, progress)
+    return folder
 
 
-def _download(wanted: Published, unfinished: Path, progress: Progress) -> None:
-    for name in OFFLINE:
-        if os.environ.get(name, "") not in ("", "0"):
-            raise ModelError(
-                f"{wanted.file} is not here, and {name} forbids to download it: give it with "
-                f"promptile models fetch {wanted.model} --from FILE"
-            )
+def _part(wanted: Published, part: Part, folder: Path, source: Path | None, progress: Progress) -> None:
+    """One file of a snapshot, under the first of its names that there is."""
+    here = [folder / name for name in part.names if (folder / name).is_file()]
+    if here and source is None:
+        return _verify(here[0], wanted, _noted(here[0]))
+    absent: Absent | None = None
+    for name in part.names:
+        try:
+            return _get(wanted, _From(_address(wanted, name), source and source / name), folder / name, progress)
+        except Absent as error:
+            absent = error
+    if part.needed and absent is not None:
+        raise cannot(wanted.model, str(absent), absent)
+    return None
+
+
+@dataclass(frozen=True)
+class _From:
+    """Where a file comes from."""
+
+    url: str
+    path: Path | None
+    """At hand: nothing is downloaded."""
+    sha256: str = ""
+
+
+def _get(wanted: Published, source: _From, target: Path, progress: Progress) -> None:
+    """Put one file in its place, if it is the right one."""
+    unfinished = target.with_name(target.name + _UNFINISHED)
+    expected = source.sha256
+    if source.path is None:
+        promised = download(wanted.model, source.url, unfinished, progress)
+        expected = expected or promised
+    elif wanted.parts and not source.path.is_file():
+        raise Absent(str(source.path))
+    else:
+        copy(source.path, unfinished, progress)
+    _verify(unfinished, wanted, expected)
+    _note(target, digest(unfinished))
+    unfinished.replace(target)
+
+
+def _address(wanted: Published, name: str = "") -> str:
+    """Where a file is downloaded from: a mirror, or what its authors say."""
     mirror = os.environ.get(MIRROR, "").rstrip("/")
-    url = f"{mirror}/{wanted.file}" if mirror else wanted.url
-    begun = unfinished.stat().st_size if unfinished.exists() else 0
-    try:
-        answer = _open(url, begun)
-        with answer, unfinished.open("ab" if answer.status == 206 else "wb") as file:
-            done = file.tell()
-            total = done + int(answer.headers.get("Content-Length") or 0)
-            for piece in _pieces(answer):
-                file.write(piece)
-                done += len(piece)
-                progress("downloading", done, total)
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-        raise ModelError(
-            f"{url} cannot be downloaded ({_reason(error)}): try again, it goes on where it stopped; or get the file "
-            f"elsewhere and give it with promptile models fetch {wanted.model} --from FILE"
-        ) from error
-    if total and done < total:
-        raise ModelError(f"{url} broke off after {done:,} of {total:,} bytes: the same command goes on from there")
-
-
-def _open(url: str, begun: int) -> HTTPResponse:
-    """The answer to a request for what is missing after `begun` bytes; for all of it if there is nothing to add."""
-    headers = {"User-Agent": "promptile"} | ({"Range": f"bytes={begun}-"} if begun else {})
-    try:
-        answer: HTTPResponse = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_PATIENCE)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and begun:  # nothing is missing, or the file is another one: all of it again
-            return _open(url, 0)
-        raise
-    return answer
-
-
-def _pieces(answer: HTTPResponse) -> Iterator[bytes]:
-    while piece := answer.read(_PIECE):
-        yield piece
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"the server says {error.code} {error.reason}"
-    return " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+    if name:
+        return f"{mirror}/{wanted.file}/{name}" if mirror else f"{wanted.url}/resolve/main/{name}"
+    return f"{mirror}/{wanted.file}" if mirror else wanted.url
 
 
 def _verify(path: Path, wanted: Published, expected: str) -> None:
     """Refuse, and remove, a file that is not what was published."""
-    found = digest(path)
+    found, file = digest(path), path.name.removesuffix(_UNFINISHED)
+    name = f"{wanted.file}/{file}" if wanted.parts else file
     if expected and not found.startswith(expected):
         path.unlink()
         raise ModelError(
-            f"{wanted.file} is not the right file: its SHA-256 is {found[:12]}…, and {expected[:12]}… was published; "
+            f"{name} is not the right file: its SHA-256 is {found[:12]}…, and {expected[:12]}… was published; "
             f"it was removed: promptile models fetch {wanted.model} gets it again"
         )
-    if path.stat().st_size < _SMALLEST:
-        why = complaint(path)
+    if why := _no_weights(path, file):
         path.unlink()
-        raise ModelError(f"{wanted.file} is no weights file, {why}")
+        raise ModelError(f"{name} is no weights file, {why}")
+
+
+def _no_weights(path: Path, file: str) -> str:
+    """What a file is instead of what its name says; empty if nothing speaks against it."""
+    if file.endswith(".json"):
+        try:
+            json.loads(path.read_bytes())
+        except ValueError:
+            return complaint(path)
+    elif not file.endswith(".txt") and path.stat().st_size < _SMALLEST:
+        return complaint(path)
+    return ""
 
 
 def _note(target: Path, sha256: str) -> None:

@@ -16,6 +16,22 @@ PERMISSIVE = frozenset({"Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC
 """SPDX names of licences that need nobody's consent."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """One file of a snapshot.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names that it may have, the best first.
+    needed : bool
+        Whether the model cannot be loaded without it.
+    """
+
+    names: tuple[str, ...]
+    needed: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """The weights of one model.
@@ -42,6 +58,11 @@ class Published:
         Names that the file may have there.
     recipe : str
         The command that makes the file, where its authors do not publish it as it is used here.
+    parts : tuple of Part
+        Where the weights are no single file but a snapshot: a folder, called as the first of `files`, of these files.
+        The `url` is the folder's then. The largest file comes last.
+    abilities : tuple of str
+        What the model can do, to be told before its weights are here.
     """
 
     model: str
@@ -54,6 +75,8 @@ class Published:
     repository: str = ""
     snapshot: tuple[str, ...] = ()
     recipe: str = ""
+    parts: tuple[Part, ...] = ()
+    abilities: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from promptile.caches import cache_folder
 from promptile.errors import ModelError
+from promptile.models.published import Part, Published
 
 FOLDERS = "PROMPTILE_WEIGHTS"
 """Environment variable: folders that are looked into first, separated as in PATH."""
@@ -72,13 +73,72 @@ def in_hub_cache(repository: str, names: Sequence[str]) -> Path | None:
     names : sequence of str
         Names that the file may have, the best first.
     """
-    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
     for name in names:
-        found = list(cache.glob(f"models--{repository.replace('/', '--')}/snapshots/*/{name}"))
-        if found:
+        if found := [path for folder in _hub_snapshots(repository) for path in folder.glob(name)]:
             return max(found, key=lambda path: path.stat().st_mtime)
     return None
+
+
+def _hub_snapshots(repository: str) -> Iterator[Path]:
+    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    yield from cache.glob(f"models--{repository.replace('/', '--')}/snapshots/*")
+
+
+def located(wanted: Published) -> Path | None:
+    """The weights of a model, a file or a snapshot's folder, among those that are looked for; None if not there."""
+    if wanted.parts:
+        return next((folder for folder in _snapshots(wanted) if not lacking(folder, wanted.parts)), None)
+    if wanted.repository and (found := in_hub_cache(wanted.repository, wanted.snapshot)):
+        return found
+    return in_folders(wanted.files)
+
+
+def find_snapshot(wanted: Published, given: Path | str | None = None) -> Path:
+    """The folder of a model's snapshot.
+
+    Parameters
+    ----------
+    wanted : Published
+    given : path, optional
+        The folder itself, or a file in it; nothing is looked for then.
+
+    Raises
+    ------
+    ModelError
+        If it is nowhere, or files are missing in the one that was given.
+    """
+    needs = ", ".join(part.names[0] for part in wanted.parts if part.needed)
+    if given is not None:
+        folder = Path(given).expanduser()
+        folder = folder.parent if folder.is_file() else folder
+        if not folder.is_dir():
+            raise ModelError(f"There are no weights at {folder}: give the folder that holds {needs} from {wanted.url}")
+        if missing := lacking(folder, wanted.parts):
+            raise ModelError(f"The folder {folder} lacks {', '.join(missing)}: it needs all files of {wanted.url}")
+        return folder
+    if (found := located(wanted)) is not None:
+        return found
+    places = " or ".join(map(str, folders()))
+    raise ModelError(
+        f"Model {wanted.model!r} needs its weights, a folder {wanted.file} with {needs}, and it is not in {places}: "
+        f"get them with promptile models fetch {wanted.model}, or download {wanted.url} and set {FOLDERS} to the "
+        f"folder that holds it"
+    )
+
+
+def lacking(folder: Path, parts: Sequence[Part]) -> list[str]:
+    """Files that a snapshot needs and a folder does not hold, by their best names."""
+    return [
+        part.names[0] for part in parts if part.needed and not any((folder / name).is_file() for name in part.names)
+    ]
+
+
+def _snapshots(wanted: Published) -> Iterator[Path]:
+    """Folders that may hold a snapshot."""
+    yield from (folder / name for folder in folders() for name in wanted.files)
+    if wanted.repository:
+        yield from sorted(_hub_snapshots(wanted.repository), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def digest(path: Path) -> str:
