@@ -18,7 +18,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-NAMES = ("baseline", "sleeping", "computing", "storm", "storm_run", "latency", "cold", "clicks", "images", "kill")
+NAMES = (
+    "baseline",
+    "sleeping",
+    "computing",
+    "storm",
+    "storm_run",
+    "latency",
+    "mobile-sam",
+    "cold",
+    "clicks",
+    "images",
+    "kill",
+)
 _MARK = "rows: "
 
 
@@ -84,6 +96,7 @@ def play(name: str, folder: Path, seconds: float, *, why: bool) -> list[dict[str
         "storm": partial(storm, run=False),
         "storm_run": partial(storm, run=True),
         "latency": latency,
+        "mobile-sam": partial(latency, name="mobile-sam"),  # needs its weights
         "cold": cold,
         "clicks": many_clicks,
         "images": many_images,

@@ -43,6 +43,28 @@ class Sleeping:
         return [Proposal(Window((y, x), (side, side)), disc, 0.9) for y in starts[0] for x in starts[1]]
 
 
+class Timed:
+    """A model that counts the seconds of its answers.
+
+    Parameters
+    ----------
+    model : Promptable
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.seconds = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
+        begun = time.perf_counter()
+        found: Masks = self._model.predict(embedding, prompt)
+        self.seconds += time.perf_counter() - begun
+        return found
+
+
 def mosaic(path: Path, repeats: int) -> Path:
     """The sample scene beside itself, as often as wanted along both axes, in a tiled GeoTIFF."""
     with rasterio.open(sample("scene.tif")) as scene:
