@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import clicks
@@ -18,12 +20,14 @@ from numpy.typing import NDArray
 from truths import SETS, Case, cases
 
 from promptile.models.basin import load
-from promptile.models.protocols import Promptable, WindowPrompt
+from promptile.models.protocols import Masks, Promptable, WindowPrompt
 
 BOX_CLICKS = (0, 1, 3, 5)
 CLICKS = (0, 2, 4)  # corrections after the first click
 BOX = "**basin, box**"
 REFERENCE = "seeded watershed"  # seconds are compared with it
+
+Ask = Callable[[WindowPrompt], Masks]
 
 
 @dataclass(frozen=True)
@@ -35,22 +39,21 @@ class Dialogue:
     seconds: list[float]
 
 
-def talk(model: Promptable, case: Case, corrections: int, *, box: bool) -> Dialogue:
+def talk(ask: Ask, truth: NDArray[np.bool_], corrections: int, *, box: bool) -> Dialogue:
     """Prompt an object with its box, or a click, and then correct the answer that often."""
-    (embedding,) = model.embed([case.view])
-    points = [] if box else [clicks.innermost(case.truth)]
+    points = [] if box else [clicks.innermost(truth)]
     labels = [True] * len(points)
-    frame, mask = clicks.box(case.truth) if box else None, None
+    frame, mask = clicks.box(truth) if box else None, None
     ious, best, seconds = [], 0.0, []
     for turn in range(corrections + 1):
         asked = WindowPrompt(np.reshape(points, (-1, 2)).astype(float), np.array(labels, bool), frame, mask)
         start = time.perf_counter()
-        masks = model.predict(embedding, asked)
+        masks = ask(asked)
         seconds.append(time.perf_counter() - start)
-        best = max(iou(m > 0, case.truth) for m in masks.logits) if turn == 0 else best
+        best = max(iou(m > 0, truth) for m in masks.logits) if turn == 0 else best
         mask = masks.logits[0]
-        ious.append(iou(mask > 0, case.truth))
-        mistake = clicks.correction(case.truth, mask > 0)
+        ious.append(iou(mask > 0, truth))
+        mistake = clicks.correction(truth, mask > 0)
         if mistake is None:
             return Dialogue(ious + [1.0] * (corrections - turn), best, seconds)
         points.append(mistake[0])
@@ -96,12 +99,12 @@ def report(chosen: dict[str, list[Case]], half: str) -> str:
     reference = _add_baselines(table, chosen)
     rivals = list(table.rows)
     model = load(2)
-    talk(model, next(iter(chosen.values()))[0], 1, box=False)  # compile before anything is timed
-    boxes = {name: [talk(model, case, max(BOX_CLICKS), box=True) for case in found] for name, found in chosen.items()}
+    _talk(model, next(iter(chosen.values()))[0], 1, box=False)  # compile before anything is timed
+    boxes = {name: [_talk(model, case, max(BOX_CLICKS), box=True) for case in found] for name, found in chosen.items()}
     for count in BOX_CLICKS:
         label = BOX if count == 0 else f"box + {count} clicks"
         _add(table, label, [[d.ious[count] for d in found] for found in boxes.values()], _time(boxes, count), reference)
-    single = {name: [talk(model, case, max(CLICKS), box=False) for case in found] for name, found in chosen.items()}
+    single = {name: [_talk(model, case, max(CLICKS), box=False) for case in found] for name, found in chosen.items()}
     first = _time(single, 0)
     _add(table, "**basin, one click**", [[d.ious[0] for d in found] for found in single.values()], first, reference)
     _add(table, "best of three", [[d.best for d in found] for found in single.values()], first, reference)
@@ -109,6 +112,11 @@ def report(chosen: dict[str, list[Case]], half: str) -> str:
         values = [[d.ious[count] for d in found] for found in single.values()]
         _add(table, f"{count + 1} clicks in all", values, _time(single, count), reference)
     return "\n".join([*_heading(half), *table.lines, "", table.behind(BOX, rivals), ""])
+
+
+def _talk(model: Promptable, case: Case, corrections: int, *, box: bool) -> Dialogue:
+    (embedding,) = model.embed([case.view])
+    return talk(partial(model.predict, embedding), case.truth, corrections, box=box)
 
 
 def _add_baselines(table: Table, chosen: dict[str, list[Case]]) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from promptile.grid import Window
 from promptile.models.protocols import View
 from promptile.rendering import Rendering
 from promptile.sources import open_source
@@ -41,6 +42,9 @@ class Case:
     name: str
     view: View
     truth: NDArray[np.bool_]
+    image: Path
+    window: Window
+    """Where in the image the view lies."""
 
 
 def cases(folder: Path, column: str, half: str) -> Iterator[Case]:
@@ -52,17 +56,19 @@ def cases(folder: Path, column: str, half: str) -> Iterator[Case]:
         for truth in _objects(folder, entry):
             number += 1
             if half == "all" or (number % 2 == 1) == (half == "tune"):
-                yield _case(f"{entry['id']}:{number - 1}", view, truth)
+                yield _case(f"{entry['id']}:{number - 1}", view, truth, folder / entry["image"])
 
 
-def _case(name: str, view: View, truth: NDArray[np.bool_]) -> Case:
+def _case(name: str, view: View, truth: NDArray[np.bool_], image: Path) -> Case:
     spans = ndimage.find_objects(truth.astype(np.uint8))[0]
     starts = [
         int(np.clip((s.start + s.stop - WINDOW) // 2, 0, max(0, n - WINDOW)))
         for s, n in zip(spans, truth.shape, strict=True)
     ]
-    inside = tuple(slice(a, a + WINDOW) for a in starts)
-    return Case(name, View(view.samples[:, *inside], view.valid[inside], view.spacing), truth[inside])
+    window = Window(tuple(starts), tuple(min(WINDOW, n) for n in truth.shape))
+    inside = window.slices
+    seen = View(view.samples[:, *inside], view.valid[inside], view.spacing)
+    return Case(name, seen, truth[inside], image, window)
 
 
 def _view(path: Path) -> View:
