@@ -32,6 +32,18 @@ class Part:
     needed: bool = True
 
 
+SNAPSHOT = (
+    Part(("config.json",)),
+    Part(("preprocessor_config.json",), needed=False),
+    Part(("tokenizer.json", "vocab.json", "vocab.txt")),
+    Part(("merges.txt",), needed=False),
+    Part(("tokenizer_config.json",), needed=False),
+    Part(("special_tokens_map.json",), needed=False),
+    Part(("model.safetensors", "pytorch_model.bin")),
+)
+"""What Hugging Face keeps of a network that reads texts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """The weights of one model.

@@ -1,0 +1,128 @@
+"""The detectors: what they are called, where their snapshots are, what they must be sure of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from promptile.models.protocols import Thresholds
+from promptile.models.published import SNAPSHOT, Published
+
+HUB = "https://huggingface.co"
+
+Kind = Literal["grounding", "owl", "concepts"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One detector.
+
+    Parameters
+    ----------
+    name : str
+        What the user types.
+    family : str
+    kind : Kind
+        How it is asked.
+    network : str
+        Its class in `transformers`.
+    types : tuple of str
+        What its snapshot says that it is.
+    repository : str
+        Where its authors publish it at Hugging Face.
+    thresholds : Thresholds
+        Its own defaults.
+    side : int
+        Of the windows that it sees best, in samples.
+    licence : str
+        Of the weights.
+    terms : str
+        Where the licence can be read.
+    """
+
+    name: str
+    family: str
+    kind: Kind
+    network: str
+    types: tuple[str, ...]
+    repository: str
+    thresholds: Thresholds
+    side: int
+    licence: str = "Apache-2.0"
+    terms: str = ""
+
+    @property
+    def published(self) -> Published:
+        return Published(
+            model=self.name,
+            files=(self.name,),
+            url=f"{HUB}/{self.repository}",
+            name=self.name,
+            repository=self.repository,
+            parts=SNAPSHOT,
+            licence=self.licence,
+            terms=self.terms,
+            abilities=("text",),
+        )
+
+
+_LANG_SAM = Thresholds(box=0.3, text=0.25)
+
+
+def _grounding(name: str, repository: str) -> Variant:
+    mm = name.startswith("mm-")
+    return Variant(
+        name=name,
+        family="MM-Grounding DINO" if mm else "Grounding DINO",
+        kind="grounding",
+        network=f"{'MM' if mm else ''}GroundingDinoForObjectDetection",
+        types=("mm-grounding-dino" if mm else "grounding-dino",),
+        repository=repository,
+        thresholds=_LANG_SAM,
+        side=800,
+    )
+
+
+def _owl(name: str, repository: str, side: int) -> Variant:
+    return Variant(
+        name=name,
+        family="OWLv2",
+        kind="owl",
+        network="Owlv2ForObjectDetection",
+        types=("owlv2",),
+        repository=repository,
+        thresholds=Thresholds(box=0.1, text=0.0),
+        side=side,
+    )
+
+
+_SAM3 = Variant(
+    name="sam3",
+    family="SAM 3",
+    kind="concepts",
+    network="Sam3Model",
+    types=("sam3", "sam3_video"),
+    repository="facebook/sam3",
+    thresholds=Thresholds(box=0.3, text=0.0),
+    side=1008,
+    licence="SAM License",
+    terms=f"{HUB}/facebook/sam3/blob/main/LICENSE",
+)
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        _grounding("grounding-dino-tiny", "IDEA-Research/grounding-dino-tiny"),
+        _grounding("grounding-dino-base", "IDEA-Research/grounding-dino-base"),
+        _grounding("mm-grounding-dino-tiny", "openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det"),
+        _owl("owlv2-base", "google/owlv2-base-patch16-ensemble", 960),
+        _owl("owlv2-large", "google/owlv2-large-patch14-ensemble", 1008),
+        _SAM3,
+    )
+}
+"""By name."""
+
+
+def published() -> list[Published]:
+    """Where the weights are; those of SAM 3 are given only to those whom its authors let in."""
+    return [variant.published for variant in VARIANTS.values()]
