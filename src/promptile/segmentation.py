@@ -1,4 +1,4 @@
-"""`segment`: one run over an image, from prompts or for everything in it."""
+"""`segment`: one run over an image, from prompts, by text or for everything in it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import logging
 import os
 import tempfile
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
 from promptile.engine import execute
+from promptile.engine.detect import Search, Text, area_of, check_promptable, find, prompts_from, spec_of
 from promptile.engine.everything import Everything, check_proposer, compute
 from promptile.engine.execute.protocol import Executor
+from promptile.engine.growing import grow_all
 from promptile.engine.job import Job
 from promptile.engine.lattice import Tiling
-from promptile.engine.objects import Grower, Grown
-from promptile.engine.paint import paint
-from promptile.engine.progress import Progress, one_line, silent
+from promptile.engine.progress import Progress, silent
 from promptile.errors import UsageError
-from promptile.grid import Grid
-from promptile.measures import measure
 from promptile.models.protocols import Model
 from promptile.prompts.types import Prompt, Prompts
-from promptile.run import SUFFIX, PromptedRun, Record, Run, TiledRun
+from promptile.run import SUFFIX, PromptedRun, Run, TiledRun
+from promptile.sources.protocol import Source
+
+DETECTOR = "grounding-dino-tiny"
+"""What finds objects by text if nothing else is said."""
 
 _log = logging.getLogger("promptile")
 
@@ -34,6 +37,8 @@ def segment(
     prompts: Prompts | None = None,
     *,
     everything: bool | Everything = False,
+    text: str | Sequence[str] | Text | None = None,
+    detector: str | Model = DETECTOR,
     model: str | Model = "basin",
     out: str | os.PathLike[str] | None = None,
     tiling: Tiling | None = None,
@@ -46,7 +51,7 @@ def segment(
     scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """Segment what the prompts mean, or everything, over as many tiles as each object needs.
+    """Segment what the prompts or a text mean, or everything, over as many tiles as each object needs.
 
     Parameters
     ----------
@@ -56,6 +61,11 @@ def segment(
         One object per prompt id.
     everything : bool or Everything
         Instead of prompts: all objects that the model sees. `Everything` says which are kept.
+    text : str, sequence of str, or Text, optional
+        All objects of these names, each a category. With prompts, boxes and polygons limit where to look, positive and
+        negative points correct what is found. `Text` says how sure the detector must be, and where it looks.
+    detector : str or Model
+        What finds objects by text; a model then draws them.
     model : str or Model
         A name of `promptile.models.names()`, or any object that satisfies the protocol.
     out : path or URL, optional
@@ -75,8 +85,8 @@ def segment(
     restart : bool
         Throw away what is in `out`.
     workers : int
-        How many processes answer tiles, for everything. A script that asks for several must protect its own code with
-        ``if __name__ == "__main__":``, as each of them imports it.
+        How many processes answer tiles, for everything and by text. A script that asks for several must protect its
+        own code with ``if __name__ == "__main__":``, as each of them imports it.
     scheduler : str, optional
         Address of a dask cluster that answers tiles, ``tcp://...``, or ``local`` for one on this machine.
     progress : callable, optional
@@ -92,10 +102,12 @@ def segment(
     PromptileError
         If the inputs do not fit each other; nothing is computed then.
     """
-    if bool(everything) == (prompts is not None):
-        raise UsageError("Say what is wanted: either prompts, or everything=True")
-    if not everything and (workers != 1 or scheduler is not None):
-        raise UsageError("`workers` and `scheduler` are for everything=True: prompts are answered in this process")
+    if bool(everything) == (prompts is not None or text is not None):
+        raise UsageError("Say what is wanted: prompts, text, or everything=True")
+    if not everything and text is None and (workers != 1 or scheduler is not None):
+        raise UsageError(
+            "`workers` and `scheduler` are for text and everything=True: prompts are answered in this process"
+        )
     if everything and skip_outside:
         raise UsageError("`skip_outside` is for prompts: leave it out")
     if workers > 1 and str(out).startswith("memory:"):
@@ -107,21 +119,34 @@ def segment(
             raise UsageError("`level` is where points are asked: for everything, give Everything(levels=...)")
         with execute.choose(workers, scheduler) as executor:
             return _everything(job, asked, out, restart, executor, progress or silent)
-    if not isinstance(prompts, Prompts):
+    if prompts is not None and not isinstance(prompts, Prompts):
         raise UsageError(f"Prompts are what Prompts.read or Prompts.of gives, not {type(prompts).__name__}")
-    wanted = prompts.inside(job.source.grid.shape, skip_outside=skip_outside)
-    if len(wanted) < len(prompts):
-        _log.warning(
-            "%d of %d objects lie outside the image and are left out", len(prompts) - len(wanted), len(prompts)
-        )
+    wanted = None if prompts is None else _inside(prompts, job.source, skip_outside)
+    if text is not None:
+        check_promptable(job)
+        areas = [area for area in [area_of(wanted)] if area is not None]
+        search = Search.prepare(job.source, detector, Text.of(text), channels=channels, window=window, areas=areas)
+        with execute.choose(workers, scheduler) as executor:
+            return _by_text(_Wanted(job, search, wanted, level), out, restart, executor, progress or silent)
+    assert wanted is not None
     job.check_prompts(wanted)
     grower = job.grower(level)
     run = start_run(job, out, wanted, level=level, restart=restart)
     try:
-        _compute(run, grower, wanted, progress or silent)
+        grow_all(run, grower, wanted, progress or silent)
     finally:
         run.close()
     return run
+
+
+def _inside(prompts: Prompts, source: Source, skip_outside: bool) -> Prompts:
+    """The prompts that lie on the image."""
+    wanted = prompts.inside(source.grid.shape, skip_outside=skip_outside)
+    if len(wanted) < len(prompts):
+        _log.warning(
+            "%d of %d objects lie outside the image and are left out", len(prompts) - len(wanted), len(prompts)
+        )
+    return wanted
 
 
 def start_run(
@@ -158,75 +183,40 @@ def _everything(
     return run
 
 
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """What is wanted by text, and of which model."""
+
+    job: Job
+    search: Search
+    said: Prompts | None
+    level: int | None
+
+
+def _by_text(
+    wanted: _Wanted, out: str | os.PathLike[str] | None, restart: bool, executor: Executor, progress: Progress
+) -> PromptedRun:
+    job, search = wanted.job, wanted.search
+    grower = job.grower(wanted.level)
+    spec = job.spec | {"level": wanted.level, "text": spec_of(search, wanted.said)}
+    run = PromptedRun.start(out or _temporary(), spec, None, restart=restart)
+    _settle(run, job, out)
+    try:
+        findings = find(run, search, executor, progress)
+        asked = run.ask([wish.to_json() for wish in prompts_from(findings, search, wanted.said)])
+        prompts = Prompts(tuple(map(Prompt.from_json, asked)))
+        grow_all(run, grower, prompts, progress, {said["id"]: said["detection"] for said in asked})
+    finally:
+        run.close()
+    return run
+
+
 def _settle(run: Run, job: Job, out: str | os.PathLike[str] | None) -> None:
     """Keep where the image is; let a run that nobody gave a place vanish with its object."""
     if run.image != job.place:
         run.image = job.place
     if out is None:
         weakref.finalize(run, rmtree, os.path.dirname(run.path), ignore_errors=True)
-
-
-def _compute(run: PromptedRun, grower: Grower, prompts: Prompts, progress: Progress) -> None:
-    """Grow the objects that have no answer yet, failed ones twice, then paint."""
-    done = {record.id for record in run.answers() if not record.error}
-    waiting = [prompt for prompt in prompts if prompt.id not in done]
-    if run.finished and not waiting:
-        return
-    run.reopen()
-    for attempt in (1, 2):
-        total = len(done) + len(waiting)
-        failed = []
-        for prompt in _by_place(waiting, grower):
-            progress("objects", len(done), total)
-            record = _grow_and_commit(run, grower, prompt)
-            (failed.append(prompt) if record.error else done.add(prompt.id))
-        progress("objects", len(done), total)
-        waiting = failed
-        if not waiting or attempt == 2:
-            break
-    progress("labels", 0, 1)
-    paint(run, run.records())
-    run.finish()
-    progress("labels", 1, 1)
-
-
-def _grow_and_commit(run: PromptedRun, grower: Grower, prompt: Prompt) -> Record:
-    try:
-        grown = grower.grow(prompt)
-    except Exception as error:  # whatever a model or file does to one object must not lose the others
-        record = Record(prompt.id, prompt.category, prompt.kind, error=one_line(error))
-        run.commit(record, None)
-    else:
-        record = record_of(prompt, grown, run.grid)
-        run.commit(record, grown.mask)
-    return record
-
-
-def record_of(prompt: Prompt, grown: Grown, grid: Grid) -> Record:
-    """What a run keeps of an object beside its mask."""
-    mask = grown.mask
-    return Record(
-        id=prompt.id,
-        category=prompt.category,
-        prompt=prompt.kind,
-        score=grown.score,
-        bbox=(mask.window.start, mask.window.stop),
-        count=mask.count,
-        measures=measure(mask, grid),
-        tiles=grown.tiles,
-        touches_edge=mask.touches_edge(),
-        open_edge=grown.open_edge,
-    )
-
-
-def _by_place(prompts: Iterable[Prompt], grower: Grower) -> list[Prompt]:
-    """Prompts in the order of the windows they start in, so that an embedding is used while it is there."""
-
-    def place(prompt: Prompt) -> tuple[int, tuple[int, ...], int]:
-        level = grower.choose_level(prompt)
-        return level, next(grower.seeds(prompt, level)), prompt.id
-
-    return sorted(prompts, key=place)
 
 
 def _temporary() -> Path:

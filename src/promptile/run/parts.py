@@ -21,6 +21,9 @@ LAYERS = "layers"
 """Room of the label images below the first one, which is `labels`."""
 
 PROMPTS, IMAGE, DRAFT = "prompts.json", "image.json", "draft.json"
+DETECTIONS = "detections"
+"""Room of what a detector said; it is made from nothing that is in the others."""
+
 ASIDE = (IMAGE, DRAFT)
 """Files without which all objects are there."""
 

@@ -9,6 +9,7 @@
     edits/               samples that were added and removed by hand, in all
     draft.json           the object that a session is about
     unpainted.json       where the labels are behind the journal
+    detections/          what a detector said, where objects were asked for by text (`DetectionStore`)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import count
 from typing import Any
 from zipfile import BadZipFile
 
@@ -27,6 +29,7 @@ import pandas as pd
 from promptile.errors import RunError
 from promptile.grid import Grid, Window
 from promptile.masks import Edit, ObjectMask
+from promptile.run.detections import failed_in
 from promptile.run.journal import ROOM, Journal, State
 from promptile.run.parts import DRAFT, read_json
 from promptile.run.record import Failure, Record
@@ -139,15 +142,35 @@ class PromptedRun(Run):
         kept += [state.record for state in changed.values() if state is not None]
         return sorted(kept, key=lambda record: record.id)
 
+    def ask(self, prompts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Let these be the prompts, with their ids: those that are there keep theirs, and what was answered.
+
+        The new ones get the next free ids; the others are gone, and so are their objects.
+        """
+        before = self.prompts
+        ids = {_content(prompt): prompt["id"] for prompt in before}
+        free = count(1 + max(ids.values(), default=0))
+        wanted = [json.loads(json.dumps(prompt)) for prompt in prompts]
+        asked = [{**p, "id": ids[_content(p)] if _content(p) in ids else next(free)} for p in wanted] if ids else wanted
+        if asked != before:
+            self.reopen()
+            for gone in {p["id"] for p in before} - {p["id"] for p in asked}:
+                self.folder.remove(f"commits/{gone:06d}.json")
+                self.folder.remove(_file("masks", gone, 1))
+            self.prompts = asked
+        return asked
+
     @property
     def failed(self) -> list[Failure]:
-        """Objects without an answer."""
-        return [Failure("object", record.id, record.error) for record in self.records() if record.error]
+        """Objects without an answer, and tiles that a detector could not be asked about."""
+        return failed_in(self.folder) + [
+            Failure("object", record.id, record.error) for record in self.records() if record.error
+        ]
 
     @property
     def objects(self) -> pd.DataFrame:
         rows = [record.to_row() for record in self.records() if not record.error]
-        names = [*Record(0, "", "").to_row()]
+        names = [*Record(0, "", "", detection=0.0 if "text" in self.spec else None).to_row()]
         return pd.DataFrame(rows, columns=None if rows else names)
 
     def mask(self, object_id: int) -> ObjectMask:
@@ -206,6 +229,11 @@ class PromptedRun(Run):
             raise RunError(
                 f"Object {object_id} has no mask, {self.folder.place}/{name} is missing or damaged: {cure}"
             ) from error
+
+
+def _content(prompt: Mapping[str, Any]) -> str:
+    """All that a prompt says but its id."""
+    return json.dumps({**prompt, "id": 0}, sort_keys=True)
 
 
 def _packed(mask: ObjectMask) -> bytes:

@@ -33,6 +33,8 @@ class Record:
         Why there is no answer; empty if there is one.
     version : int
         Which of the object's masks it is about: one that is painted on gets another mask.
+    detection : float, optional
+        How sure a detector was that it is what its category says; None if none was asked.
     """
 
     id: int
@@ -47,6 +49,7 @@ class Record:
     open_edge: bool = False
     error: str = ""
     version: int = 1
+    detection: float | None = None
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Record:
@@ -62,6 +65,8 @@ class Record:
         row = asdict(self)
         measures = row.pop("measures") or {}
         del row["error"], row["count"], row["version"]
+        if row["detection"] is None:
+            del row["detection"]
         row["bbox"] = [*self.bbox[0], *self.bbox[1]]
         return {"id": row.pop("id"), "category": row.pop("category"), "score": row.pop("score")} | measures | row
 

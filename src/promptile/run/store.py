@@ -37,6 +37,7 @@ from promptile.masks import ObjectMask
 from promptile.run.differences import differences, prompt_difference
 from promptile.run.journal import ROOM
 from promptile.run.parts import (
+    DETECTIONS,
     DRAFT,
     IMAGE,
     LAYERS,
@@ -58,6 +59,7 @@ _PARTS = (
     *(ROOM, "zarr.json", PROMPTS, IMAGE, "finished.json", "labels"),
     *("masks", "commits", "edits", DRAFT, "unpainted.json"),
     *("tiles", LAYERS, "objects.parquet"),
+    DETECTIONS,
 )
 _UNFINISHED = (".part", ".partial")
 """How the names of files end that are being written, by us and by Zarr."""
@@ -152,6 +154,8 @@ class Run(ABC):
 
     def _create(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]) -> None:
         self._clear()
+        if "text" not in spec:
+            self.folder.remove(DETECTIONS)
         zarr.create_group(self.folder.zarr(), zarr_format=3, attributes={"promptile": dict(spec)})
         grid = grid_from(spec["grid"])
         create_labels(self.folder, "labels", grid.shape)
@@ -179,6 +183,8 @@ class Run(ABC):
         self.folder.remove(PROMPTS)  # first, as it is written last: without it, no run has begun here
         self.folder.remove(ROOM)  # but where it is left, the prompts were lost
         for name in self.folder.names():
+            if name == DETECTIONS:  # they depend on nothing else here; whoever asks again looks whether they still fit
+                continue
             if name in _PARTS or name.endswith(_UNFINISHED):  # not the lock, nor what is not ours
                 self.folder.remove(name)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from promptile.engine.grow import Candidates
+from promptile.engine.growing import record_of
 from promptile.engine.job import Job
 from promptile.engine.objects import Grown
 from promptile.errors import PromptError, UsageError
@@ -18,7 +19,6 @@ from promptile.models.protocols import Model, ModelCard
 from promptile.prompts.types import Prompt, Prompts
 from promptile.rendering import Rendering
 from promptile.run import State
-from promptile.segmentation import record_of
 from promptile.session.drafts import unanswered
 from promptile.session.objects import Objects, check_category
 from promptile.session.opening import open_run

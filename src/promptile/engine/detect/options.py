@@ -1,0 +1,88 @@
+"""What can be asked of a run that looks for what a text says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from promptile.engine.lattice import Tiling
+from promptile.errors import UsageError
+from promptile.models.protocols import ModelCard, Thresholds
+from promptile.prompts.area import Area
+
+_DEFAULTS = Thresholds(box=0.3, text=0.25)
+"""For detectors that do not say what theirs are."""
+
+_DEEPER = 0.5
+"""Detections are kept down to this part of a detector's own threshold, so that another one can be chosen later."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Which objects are wanted, by name, and how they are looked for.
+
+    Parameters
+    ----------
+    phrases : str or sequence of str
+        ``"building"``, ``["building", "swimming pool"]``: each is a category of the result.
+    box_threshold : float, optional
+        Least score of an object, 0 to 1; the detector's own by default.
+    text_threshold : float, optional
+        Least score of a word to belong to a phrase, 0 to 1, for detectors that look for words; their own by default.
+    levels : sequence of int, or "auto"
+        At which levels to look. ``auto``: from the one that a single window shows whole, down to full resolution.
+    area : Area, optional
+        Objects are wanted only where their box has its centre in it.
+    tiling : Tiling, optional
+        Windows of the detector; by default as large as it works best with, sharing a quarter.
+
+    Raises
+    ------
+    UsageError
+        If a phrase is empty or there is none, or a threshold is not between 0 and 1.
+    """
+
+    phrases: str | Sequence[str]
+    box_threshold: float | None = None
+    text_threshold: float | None = None
+    levels: Sequence[int] | Literal["auto"] = "auto"
+    area: Area | None = None
+    tiling: Tiling | None = None
+
+    def __post_init__(self) -> None:
+        given = [self.phrases] if isinstance(self.phrases, str) else list(self.phrases)
+        if wrong := [phrase for phrase in given if not isinstance(phrase, str)]:
+            raise UsageError(f"A text is words, not {wrong[0]!r}: give for instance text='building'")
+        phrases = tuple(" ".join(phrase.split()) for phrase in given)
+        if not phrases or not all(phrases):
+            raise UsageError("A text is empty: say what to look for, for instance --text building")
+        if len(set(phrases)) < len(phrases):
+            raise UsageError(f"{max(phrases, key=phrases.count)!r} is asked for twice: leave one out")
+        object.__setattr__(self, "phrases", phrases)
+        for name in ("box_threshold", "text_threshold"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise UsageError(f"--{name.replace('_', '-')} {value} is not possible: use 0 to 1")
+
+    @classmethod
+    def of(cls, asked: str | Sequence[str] | Text) -> Text:
+        """The wish itself, or one for phrases with nothing else said."""
+        return asked if isinstance(asked, Text) else cls(asked)
+
+    def thresholds(self, card: ModelCard) -> Thresholds:
+        """What is wanted of a detector."""
+        own = card.thresholds or _DEFAULTS
+        return Thresholds(
+            own.box if self.box_threshold is None else float(self.box_threshold),
+            own.text if self.text_threshold is None else float(self.text_threshold),
+        )
+
+    def floor(self, card: ModelCard) -> float:
+        """The score down to which detections are kept."""
+        own = card.thresholds or _DEFAULTS
+        return min(self.thresholds(card).box, _DEEPER * own.box)
+
+    def to_json(self) -> dict[str, Any]:
+        """What it says beside how it is looked for."""
+        return {"phrases": list(self.phrases), "area": None if self.area is None else self.area.digest}

@@ -1,0 +1,63 @@
+"""The order of it all: look at every level, merge, and make prompts of what was found."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import Any
+
+from promptile.engine.detect.findings import Findings, Found
+from promptile.engine.detect.kept import findings_of
+from promptile.engine.detect.prompting import Objects, Wish, wishes, within
+from promptile.engine.detect.search import Search
+from promptile.engine.detect.tiles import detect_tiles
+from promptile.engine.execute.protocol import Executor
+from promptile.engine.job import Job
+from promptile.engine.progress import Progress
+from promptile.errors import ModelError
+from promptile.models.protocols import Promptable
+from promptile.prompts.types import Prompts
+from promptile.run import PromptedRun
+from promptile.run.detections import claim, keep_failed
+
+
+def check_promptable(job: Job) -> None:
+    """Raise ModelError if the model cannot draw what a box holds."""
+    card = job.model.card
+    if not isinstance(job.model, Promptable) or "box" not in card.abilities:
+        can = ", ".join(sorted(card.abilities))
+        raise ModelError(
+            f"Model {card.name!r} cannot take a box, and text finds boxes; it takes: {can}: choose another --model"
+        )
+
+
+def spec_of(search: Search, said: Prompts | None) -> dict[str, Any]:
+    """What a run says under ``text``."""
+    prompts = None if said is None else sha256(json.dumps(said.to_json()).encode()).hexdigest()
+    threshold = search.asked.thresholds(search.detector.card).box
+    return search.spec | {"box_threshold": threshold, "prompts": prompts}
+
+
+def find(run: PromptedRun, search: Search, executor: Executor, progress: Progress) -> Findings:
+    """Look at all tiles that were not looked at yet, the coarsest level first."""
+    spec = {"image": run.spec["image"], "grid": run.spec["grid"], **search.spec}
+    claim(run.folder, spec | {"floor": search.asked.floor(search.detector.card)})
+    failed = [
+        failure
+        for store in reversed(search.stores(run.folder))
+        for failure in detect_tiles(store, search, executor, progress)
+    ]
+    keep_failed(run.folder, failed)
+    return findings_of(run)
+
+
+def prompts_from(findings: Findings, search: Search, said: Prompts | None) -> list[Wish]:
+    """What a promptable model is to be asked."""
+    found = findings.merged()
+    objects = _objects(found, findings)
+    return wishes(within(objects, search.areas), said)
+
+
+def _objects(found: Found, findings: Findings) -> Objects:
+    phrases = [findings.phrases[n] for n in found.phrases]
+    return Objects(found.boxes, found.scores, phrases, [None] * len(found))
