@@ -1,0 +1,168 @@
+"""From marks in some slices to the object in all of them.
+
+Marks count in the order in which the slices got them. Clicks in a slice that was reached before correct what was seen
+there; what they change lies between the nearest other slices with marks::
+
+    slice       12        20              31
+    marks       box                      click            what is seen from 12 and from 31 is blended between them
+    seen from    o ------->  ... <-------- o --->
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from promptile.engine.grow import Candidates
+from promptile.engine.slices.asking import Question
+from promptile.engine.slices.blending import blended
+from promptile.engine.slices.marks import Limits, Marks
+from promptile.engine.slices.pieces import Sheet, apart, cut
+from promptile.engine.slices.stack import Answer, Stack
+from promptile.engine.slices.walk import Arrival, Known, Walk
+from promptile.errors import PromptError
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """An object in all slices."""
+
+    sheets: Mapping[int, Sheet]
+    score: float
+    tiles: int
+    open_edge: bool
+    candidates: Candidates
+    """What the model said first, in the slice `start`."""
+    start: int
+
+
+@dataclass(frozen=True, eq=False)
+class Wish:
+    """How an object is looked for.
+
+    Parameters
+    ----------
+    limits : Limits
+    level : int
+        At which marks are asked, in their slices.
+    candidate : int, optional
+        Which of the first answers to take.
+    glimpse : callable
+        Called with the first answers, in their slice.
+    arrived : callable
+        Called with each slice as it comes.
+    """
+
+    limits: Limits
+    level: int = 0
+    candidate: int | None = None
+    glimpse: Callable[[Candidates], None] = lambda _: None
+    arrived: Callable[[Arrival], None] = lambda _: None
+
+
+class Propagator(Protocol):
+    """Anything that follows an object through slices, such as a model with a memory of its own."""
+
+    def __call__(self, stack: Stack, marks: Sequence[Marks], wish: Wish) -> Found:
+        """The object that marks mean."""
+        ...
+
+
+def propagate(stack: Stack, marks: Sequence[Marks], wish: Wish) -> Found:
+    """The object that marks mean, followed from slice to slice by the model's answers alone."""
+    first, *others = marks
+    answer = stack.ask(Question(first.index, first), wish.level, wish.candidate, wish.glimpse)
+    if answer.candidates is None:
+        raise PromptError("The first slice has no marks of its own: add a point, or a box")
+    known = {first.index: Known(first, _limited(answer, wish.limits))}
+    for more in others:
+        shown = () if more.whole else _State(stack, known, wish).at(more.index)
+        if shown or more.whole or more.labels.any():
+            corrected = stack.ask(Question(more.index, more, shown), wish.level)
+            known = {**known, more.index: Known(more, _limited(corrected, wish.limits))}
+    state = _State(stack, known, wish, wish.arrived)
+    sheets = state.all()
+    return Found(sheets, state.score, state.tiles, state.open_edge, answer.candidates, first.index)
+
+
+class _State:
+    """What is seen from all slices that have marks."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        known: Mapping[int, Known],
+        wish: Wish,
+        arrived: Callable[[Arrival], None] = lambda _: None,
+    ) -> None:
+        self._stack = stack
+        self._known = dict(sorted(known.items()))
+        self._limits = wish.limits
+        self._walks = {i: Walk(stack, self._known, i, wish.limits, arrived) for i in self._known}
+
+    def at(self, index: int) -> Sheet:
+        """The object in one slice; no more is looked at than needed for that."""
+        for start, walk in self._walks.items():
+            walk.follow(min(start, index), max(start, index))
+        return self._sheet(index)
+
+    def all(self) -> dict[int, Sheet]:
+        """The object in all slices that hold any of it."""
+        for walk in self._walks.values():
+            walk.follow(self._limits.first, self._limits.last)
+        reached = sorted({index for walk in self._walks.values() for index in walk.sheets})
+        return {index: sheet for index in reached if (sheet := self._sheet(index))}
+
+    @property
+    def score(self) -> float:
+        """Mean of the model's own scores over the slices."""
+        return float(np.mean([score for walk in self._walks.values() for score in walk.scores.values()]))
+
+    @property
+    def tiles(self) -> int:
+        return sum(walk.tiles for walk in self._walks.values())
+
+    @property
+    def open_edge(self) -> bool:
+        return any(walk.open_edge for walk in self._walks.values())
+
+    def _sheet(self, index: int) -> Sheet:
+        """What marks say, or is seen from the nearest ones on both sides; pieces apart from that from farther ones."""
+        if index in self._known:
+            sheet, near = self._known[index].answer.sheet, []
+        else:
+            near = self._beside(index)
+            sheet = self._between(index, near)
+        for start, walk in self._walks.items():
+            if start not in near:
+                sheet = (*sheet, *apart(walk.sheets.get(index, ()), sheet))
+        return sheet
+
+    def _beside(self, index: int) -> list[int]:
+        """The nearest slices with marks, on either side."""
+        below = [i for i in self._known if i < index][-1:]
+        return below + [i for i in self._known if i > index][:1]
+
+    def _between(self, index: int, near: list[int]) -> Sheet:
+        seen = [self._walks[i].sheets.get(index, ()) for i in near]
+        if len(near) == 1 or not all(seen):
+            return next(filter(None, seen), ())
+        low, high = near
+        doubted = high in self._walks[low].denied, low in self._walks[high].denied
+        share = (index - low) / (high - low)
+        return blended(seen[0], seen[1], share, self._stack.spacing, doubted=doubted)
+
+
+def _limited(answer: Answer, limits: Limits) -> Answer:
+    sheet = cut(answer.sheet, limits.window)
+    return Answer(sheet, answer.score, answer.tiles, answer.open_edge, answer.candidates)
+
+
+def span(sheets: Mapping[int, Sheet]) -> tuple[int, int]:
+    """The first and the last slice of an object that is somewhere."""
+    ends = list(itertools.chain(sheets))
+    return min(ends), max(ends)

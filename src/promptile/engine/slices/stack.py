@@ -1,0 +1,213 @@
+"""The slices of a volume as images of their own, each asked as any image is, and each question only once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from promptile.embeddings import MemoryCache
+from promptile.engine.embedder import CACHE_BYTES, Embedder
+from promptile.engine.grow import Candidates
+from promptile.engine.kept import Seen
+from promptile.engine.lattice import Index
+from promptile.engine.objects import Grower, Grown
+from promptile.engine.slices.asking import Question, Shown, prompt_of
+from promptile.engine.slices.pieces import Sheet, draw, pieces_of
+from promptile.errors import PromptError
+from promptile.grid import Window, rescale
+from promptile.models.protocols import Promptable
+from promptile.prompts.types import Prompt
+from promptile.rendering import Rendering
+from promptile.sources.plane import Plane, across
+from promptile.sources.protocol import Source
+
+_ANSWERS = 64 * 2**20
+"""Bytes of answers that are kept: what has not changed is not asked again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a slice shows of an object."""
+
+    sheet: Sheet
+    score: float
+    tiles: int
+    open_edge: bool
+    candidates: Candidates | None
+    """What the model said first, in the slice; None where it was asked from what a neighbour shows."""
+
+    @property
+    def nbytes(self) -> int:
+        held = 0 if self.candidates is None else self.candidates.masks.logits.nbytes
+        return held + sum(piece.bits.nbytes + 400 for piece in self.sheet) + 400
+
+
+NOTHING = Answer((), 0.0, 0, False, None)
+
+
+class Stack:
+    """The slices of a volume along one axis.
+
+    Parameters
+    ----------
+    source : Source
+        The volume.
+    axis : int
+    rendering : Rendering
+        Of the whole volume.
+    model : Promptable
+        For images.
+    tiling : tuple of two tuples of int
+        Size and overlap of windows in a slice.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        axis: int,
+        rendering: Rendering,
+        model: Promptable,
+        tiling: tuple[tuple[int, ...], tuple[int, ...]],
+    ) -> None:
+        self.source = source
+        self.axis = axis
+        self.rendering = rendering
+        self.model = model
+        self.tiling = tiling
+        self.checkpoint: Callable[[], None] = lambda: None
+        self._seen: MemoryCache[Seen] = MemoryCache(CACHE_BYTES)
+        self._answers: MemoryCache[Answer] = MemoryCache(_ANSWERS)
+        self._growers: dict[int, Grower] = {}
+
+    @property
+    def length(self) -> int:
+        """How many slices there are."""
+        return self.source.grid.shape[self.axis]
+
+    @property
+    def spacing(self) -> tuple[float, float]:
+        """Distance of samples in a slice, rows and columns."""
+        rows, columns = across(self.axis)
+        return self.source.grid.spacing[rows], self.source.grid.spacing[columns]
+
+    @property
+    def thickness(self) -> float:
+        """Distance of neighbouring slices."""
+        return self.source.grid.spacing[self.axis]
+
+    def grower(self, index: int) -> Grower:
+        """What grows objects in one slice."""
+        if index not in self._growers:
+            plane = Plane(self.source, self.axis, index)
+            embedder = _PlaneEmbedder(self, plane, _Part(self._seen, index))
+            self._growers[index] = _PlaneGrower(embedder, *self.tiling)
+        return self._growers[index]
+
+    def level_of(self, level: int) -> int:
+        """The coarsest level of the slices that is as fine as a level of the volume."""
+        wanted = [self.source.levels[level][a] for a in across(self.axis)]
+        levels = self.grower(0).embedder.source.levels
+        return max(i for i, f in enumerate(levels) if all(a <= b for a, b in zip(f, wanted, strict=True)))
+
+    def ask(
+        self,
+        question: Question,
+        level: int = 0,
+        candidate: int | None = None,
+        glimpse: Callable[[Candidates], None] = lambda _: None,
+    ) -> Answer:
+        """The object in one slice; at once if that was asked before."""
+        told: list[Candidates] = []
+
+        def first(candidates: Candidates) -> None:
+            told.append(candidates)
+            glimpse(candidates)
+
+        def look() -> Answer:
+            return self._look(question, level, candidate, first)
+
+        answer = self._answers.get((*question.key, level, candidate), look)
+        if answer.candidates is not None and not told:
+            glimpse(answer.candidates)
+        return answer
+
+    def _look(
+        self, question: Question, level: int, candidate: int | None, glimpse: Callable[[Candidates], None]
+    ) -> Answer:
+        prompt = prompt_of(question, self.model.card, self.spacing)
+        grower = self.grower(question.index).at(level)
+        if not question.shown:
+            grown = grower.grow(prompt, candidate, glimpse)
+            return _answer(grown, grown.candidates)
+        try:
+            grown = grower.grow(prompt)
+            likest = _likest(grown.candidates, question.shown, grower)
+            if likest != grown.candidates.taken:
+                grown = grower.grow(prompt, likest)
+        except PromptError:  # what the neighbour shows lies where this slice has no data
+            if question.marks is not None:
+                raise
+            return NOTHING
+        return _answer(grown, None)
+
+
+class _PlaneEmbedder(Embedder):
+    """Looks at one slice; all slices share their memory and their checkpoint."""
+
+    def __init__(self, stack: Stack, plane: Plane, cache: MemoryCache[Seen]) -> None:
+        super().__init__(plane, stack.rendering, stack.model, checkpoint=lambda: stack.checkpoint())
+        self._cache = cache
+
+
+class _PlaneGrower(Grower):
+    """Grows objects in one slice; what a neighbour shows may be anywhere in it."""
+
+    def seeds(self, prompt: Prompt, level: int) -> Iterator[Index]:
+        """For what a neighbour shows: the window that shows most of it, then all others that own a part of it."""
+        if not isinstance(prompt, Shown) or prompt.region is None:
+            yield from super().seeds(prompt, level)
+            return
+        lattice, factors = self.lattices[level], self.embedder.source.levels[level]
+        low, high = rescale(prompt.region.box, factors)
+        around = Window.between(np.floor(low + 0.5).astype(int), np.ceil(high + 0.5).astype(int))
+        owners = {
+            index: np.count_nonzero(prompt.region.within(lattice[index], factors))
+            for index in lattice.around(around.clip(lattice.shape))
+            if prompt.region.within(lattice.core(index), factors).any()
+        }
+        yield from sorted(owners, key=lambda index: -owners[index]) or super().seeds(prompt, level)
+
+
+class _Part(MemoryCache[Seen]):
+    """What a cache keeps under one name."""
+
+    def __init__(self, whole: MemoryCache[Seen], name: Hashable) -> None:
+        self._whole, self._name = whole, name
+
+    def __contains__(self, key: Hashable) -> bool:
+        return (self._name, key) in self._whole
+
+    def get(self, key: Hashable, make: Callable[[], Seen]) -> Seen:
+        return self._whole.get((self._name, key), make)
+
+
+def _answer(grown: Grown, candidates: Candidates | None) -> Answer:
+    mask = grown.mask
+    sheet = pieces_of(mask.read(mask.window), mask.window.start) if mask.count else ()
+    return Answer(sheet, grown.score, grown.tiles, grown.open_edge, candidates)
+
+
+def _likest(candidates: Candidates, shown: Sheet, grower: Grower) -> int:
+    """Which candidate is most like what a neighbour shows."""
+    if len(candidates.masks.scores) == 1:
+        return 0
+    factors = grower.embedder.source.levels[candidates.level]
+    start = tuple(a * f for a, f in zip(candidates.window.start, factors, strict=True))
+    size = tuple(n * f for n, f in zip(candidates.window.shape, factors, strict=True))
+    known = draw(shown, Window(start, size))[tuple(slice(f // 2, None, f) for f in factors)]
+    masks = candidates.masks.logits > 0
+    axes = (1, 2)
+    shared, all_ = (masks & known).sum(axes), (masks | known).sum(axes)
+    return int(np.argmax(shared / np.maximum(all_, 1)))
