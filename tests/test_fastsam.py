@@ -257,7 +257,7 @@ def test_everything_in_an_image_larger_than_a_tile(model, tmp_path):
     assert run.finished
     assert not run.failed
     assert len(run.objects) > 0
-    prompts = pt.Prompts.of([pt.Prompt(1, points=[[100.0, 90.0]], labels=[True])])
+    prompts = pt.Prompts.of(points=[(100, 90)])
     assert pt.segment(image, prompts, model=model).failed == []
 
 
