@@ -20,6 +20,7 @@ from promptile.engine.growing import grow_all
 from promptile.engine.job import Job
 from promptile.engine.lattice import Tiling
 from promptile.engine.progress import Progress, silent
+from promptile.engine.slices import Slices
 from promptile.errors import UsageError
 from promptile.models.protocols import Model
 from promptile.prompts.types import Prompt, Prompts
@@ -45,6 +46,7 @@ def segment(
     level: int | None = None,
     channels: Sequence[int] | None = None,
     window: str | tuple[float, float] = "auto",
+    slices: Slices | None = None,
     skip_outside: bool = False,
     restart: bool = False,
     workers: int = 1,
@@ -80,6 +82,8 @@ def segment(
         Channels that the model sees, from 0.
     window : str or (low, high)
         Intensity range: ``auto``, a CT preset, or two values.
+    slices : Slices, optional
+        Ask about a volume slice by slice. Models for images do so without being told, across the largest spacing.
     skip_outside : bool
         Leave prompts outside the image out instead of refusing them.
     restart : bool
@@ -112,7 +116,9 @@ def segment(
         raise UsageError("`skip_outside` is for prompts: leave it out")
     if workers > 1 and str(out).startswith("memory:"):
         raise UsageError(f"{out} is seen by one process only: leave workers out, or give a folder")
-    job = Job.prepare(image, model, tiling=tiling, everything=bool(everything), channels=channels, window=window)
+    job = Job.prepare(
+        image, model, tiling=tiling, everything=bool(everything), channels=channels, window=window, slices=slices
+    )
     if everything:
         asked = everything if isinstance(everything, Everything) else Everything()
         if level is not None:

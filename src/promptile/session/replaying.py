@@ -21,7 +21,7 @@ from promptile.prompts.types import Prompt
 from promptile.run import PromptedRun, Run, State
 from promptile.session.ledger import Ledger
 from promptile.session.opening import open_run
-from promptile.session.setting import Setting
+from promptile.session.setting import Setting, axes_of
 from promptile.session.taking import is_of, setting_of
 from promptile.sources import open_source
 from promptile.sources.protocol import Source
@@ -132,15 +132,15 @@ def _choice(run: PromptedRun) -> dict[str, Any]:
 def _rounds(run: PromptedRun, source: Source, model: Model | None) -> list[tuple[Setting | None, list[int]]]:
     """Ways in which objects were asked for, and which ones; None for objects that no model was asked for."""
     settings: dict[str, Setting | None] = {"": None}
-    loaded = {} if model is None else {model.card.name: model}
+    loaded = {} if model is None else {(model.card.name, model.card.ndim): model}
     found: dict[str, list[int]] = {}
     for i, state in run.states().items():
         key = ""
         if state.prompt is not None:
             asked = {**(state.asked or setting_of(run)), "candidate": None}
-            key, name = json.dumps(asked, sort_keys=True), asked["model"]["name"]
+            key, name = json.dumps(asked, sort_keys=True), (asked["model"]["name"], axes_of(asked, source))
             if name not in loaded:
-                loaded[name] = models.load(name, source.grid.ndim)
+                loaded[name] = models.load(*name)
             if key not in settings:
                 settings[key] = Setting.from_json(asked, source, loaded[name])
         found.setdefault(key, []).append(i)

@@ -10,6 +10,7 @@ from typing import Any
 from promptile import models
 from promptile.engine.job import Job
 from promptile.engine.objects import Grower
+from promptile.engine.slices import Slices
 from promptile.errors import ModelError
 from promptile.models.protocols import Model, ModelCard
 from promptile.rendering import Rendering
@@ -55,7 +56,8 @@ class Setting:
 
     def to_json(self) -> dict[str, Any]:
         spec = self.job.spec
-        return {key: spec[key] for key in ("model", "rendering", "tiling")} | {"level": self.level}
+        said = {key: spec[key] for key in ("model", "rendering", "tiling", "slices") if key in spec}
+        return said | {"level": self.level}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], source: Source, model: Model | None = None) -> Setting:
@@ -67,11 +69,18 @@ class Setting:
             If the model is not installed, or answers differently today.
         """
         name, digest = stored["model"]["name"], stored["model"]["digest"]
-        found = model or models.load(name, source.grid.ndim)
+        found = model or models.load(name, axes_of(stored, source))
         if found.card.digest != digest:
             raise ModelError(
                 f"Model {name!r} is not the one that answered then (its digest was {digest[:12]}, now "
                 f"{found.card.digest[:12]}): install that version of it and of its weights"
             )
         size, overlap = (tuple(stored["tiling"][key]) for key in ("size", "overlap"))
-        return cls(Job(source, found, Rendering.from_json(stored["rendering"]), size, overlap), stored["level"])
+        slices = Slices.from_json(stored["slices"]) if stored.get("slices") else None
+        rendering = Rendering.from_json(stored["rendering"])
+        return cls(Job(source, found, rendering, size, overlap, slices), stored["level"])
+
+
+def axes_of(stored: Mapping[str, Any], source: Source) -> int:
+    """For images of how many axes the model of a setting is, from what `to_json` gave."""
+    return 2 if stored.get("slices") else source.grid.ndim

@@ -54,7 +54,8 @@ def taken_from(run: Run, object_ids: Iterable[int]) -> Iterator[tuple[State, Obj
 
 def setting_of(run: Run) -> dict[str, Any]:
     """How a run asked for all objects that do not say it themselves."""
-    return {key: run.spec.get(key) for key in _SETTING} | {"candidate": None}
+    said = {"slices": run.spec["slices"]} if "slices" in run.spec else {}
+    return {key: run.spec.get(key) for key in _SETTING} | said | {"candidate": None}
 
 
 def about(run: Run, object_ids: list[int]) -> dict[str, Any]:

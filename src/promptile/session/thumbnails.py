@@ -48,12 +48,18 @@ class Thumbnail:
 def thumbnails(job: Job, candidates: Candidates, side: int = SIDE) -> list[Thumbnail]:
     """All answers, the smallest first, each drawn on the image; of a volume the slice that shows most of them."""
     masks = candidates.masks.logits > 0
-    plane, seen = _plane(masks, candidates.window)
-    flat = masks if plane is None else np.take(masks, plane - candidates.window.start[0], axis=1)
-    frame = _frame(np.logical_or.reduce(flat), seen.shape[-2:])
-    window = Window((*seen.start[:-2], *frame.shift(seen.start[-2:]).start), (*seen.shape[:-2], *frame.shape))
+    axis, seen = _plane(masks, candidates.window)
+    flat = masks
+    if axis is not None:
+        flat = np.take(masks, seen.start[axis] - candidates.window.start[axis], axis=1 + axis)
+    sides = [a for a in range(seen.ndim) if a != axis]
+    frame = _frame(np.logical_or.reduce(flat), [seen.shape[a] for a in sides])
+    start, shape = list(seen.start), list(seen.shape)
+    for side, first, length in zip(sides, frame.start, frame.shape, strict=True):
+        start[side], shape[side] = seen.start[side] + first, length
+    window = Window(tuple(start), tuple(shape))
     step = max(-(-max(frame.shape) // side), 1)
-    ground = _ground(job, window, candidates.level)[::step, ::step]
+    ground = _ground(job, window, candidates.level).reshape(*frame.shape, 3)[::step, ::step]
     names = _NAMES.get(len(masks), tuple(f"size {n + 1}" for n in range(len(masks))))
     shown = []
     for name, i in zip(names, candidates.by_size, strict=True):
@@ -63,11 +69,18 @@ def thumbnails(job: Job, candidates: Candidates, side: int = SIDE) -> list[Thumb
 
 
 def _plane(masks: NDArray[np.bool_], window: Window) -> tuple[int | None, Window]:
-    """The slice that shows most of the masks, and the part of the window in it."""
+    """The axis of slices, and the part of the window in the one that shows most of the masks; no axis in images.
+
+    Windows of one sample are slices themselves.
+    """
     if window.ndim == 2:
         return None, window
-    best = window.start[0] + int(np.argmax(masks.sum(axis=(0, 2, 3))))
-    return best, Window((best, *window.start[1:]), (1, *window.shape[1:]))
+    axis = window.shape.index(1) if 1 in window.shape else 0
+    others = tuple(1 + a for a in range(3) if a != axis)
+    best = window.start[axis] + int(np.argmax(masks.sum(axis=(0, *others))))
+    start, shape = list(window.start), list(window.shape)
+    start[axis], shape[axis] = best, 1
+    return axis, Window(tuple(start), tuple(shape))
 
 
 def _frame(mask: NDArray[np.bool_], shape: Sequence[int]) -> Window:
@@ -86,11 +99,11 @@ def _frame(mask: NDArray[np.bool_], shape: Sequence[int]) -> Window:
 
 
 def _ground(job: Job, window: Window, level: int) -> NDArray[np.float64]:
-    """``(y, x, 3)``: the image as people see it, 0 to 255."""
+    """``(*window.shape, 3)``: the image as people see it, 0 to 255."""
     rendering = job.rendering.in_colour()
     samples = job.source.read(window, level, rendering.channels)
     colours = rendering.apply(samples, job.source.valid(window, level)).clip(0, 1)
-    return 255 * np.moveaxis(colours.reshape(len(colours), *window.shape[-2:]), 0, -1).astype(float)
+    return 255 * np.moveaxis(colours, 0, -1).astype(float)
 
 
 def _tinted(ground: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -41,7 +41,7 @@ class Plane(ImageSource):
             name=f"{volume.name}, {'zyx'[axis]} = {index}",
             grid=Grid.of(
                 [volume.grid.shape[a] for a in (rows, columns)],
-                [[0, spacing[0], 0], [spacing[1], 0, 0], [0, 0, 1]],
+                np.array([[0, spacing[0], 0], [spacing[1], 0, 0], [0, 0, 1]]),
                 volume.grid.space,
             ),
             channels=volume.channels,
@@ -91,7 +91,10 @@ class _Cut(Resolution):
 
     def samples(self, window: Window, channels: Sequence[int]) -> NDArray[Any]:
         found = self._volume.read(thick(window, self._axis, self._index), self._level, channels)
-        return np.take(found, 0, axis=1 + self._axis)
+        flat: NDArray[Any] = np.take(found, 0, axis=1 + self._axis)
+        return flat
 
     def mask(self, window: Window) -> Valid | None:
-        return np.take(self._volume.valid(thick(window, self._axis, self._index), self._level), 0, axis=self._axis)
+        valid = self._volume.valid(thick(window, self._axis, self._index), self._level)
+        flat: Valid = np.take(valid, 0, axis=self._axis)
+        return flat

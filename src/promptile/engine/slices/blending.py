@@ -50,4 +50,5 @@ def _distance(mask: NDArray[np.bool_], spacing: tuple[float, float]) -> NDArray[
     half = _HALF * min(spacing)
     inside = ndimage.distance_transform_edt(mask, spacing) - half
     outside = ndimage.distance_transform_edt(~mask, spacing) - half
-    return np.where(mask, inside, -outside)
+    distance: NDArray[np.float64] = np.where(mask, inside, -outside)
+    return distance

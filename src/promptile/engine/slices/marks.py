@@ -85,7 +85,8 @@ def marks_of(prompt: Prompt, axis: int, shape: tuple[int, ...]) -> list[Marks]:
     """
     sides = list(across(axis))
     last = shape[axis] - 1
-    slices = np.clip(np.floor(prompt.points[:, axis] + 0.5), 0, last).astype(int) if len(prompt.points) else []
+    points = prompt.points.reshape(-1, 3)
+    slices = np.clip(np.floor(points[:, axis] + 0.5), 0, last).astype(int)
     boxes: dict[int, NDArray[np.float64]] = {}
     if prompt.box is not None:
         low, high = _covered(prompt.box, axis, last)
@@ -93,9 +94,8 @@ def marks_of(prompt: Prompt, axis: int, shape: tuple[int, ...]) -> list[Marks]:
     regions = {} if prompt.region is None else dict(_sections(prompt.region, axis, shape))
     found = []
     for index in dict.fromkeys([*boxes, *regions, *map(int, slices)]):
-        here = np.flatnonzero(np.asarray(slices) == index)
-        points = prompt.points[here][:, sides] if len(here) else np.empty((0, 2))
-        found.append(Marks(index, points, prompt.labels[here], boxes.get(index), regions.get(index)))
+        here = np.flatnonzero(slices == index)
+        found.append(Marks(index, points[here][:, sides], prompt.labels[here], boxes.get(index), regions.get(index)))
     return found
 
 

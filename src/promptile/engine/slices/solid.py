@@ -92,4 +92,5 @@ def _vote(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> NDArray[np.flo
     half = min(spacing) / 2
     inside = ndimage.distance_transform_edt(mask, spacing) - half
     outside = ndimage.distance_transform_edt(~mask, spacing) - half
-    return np.clip(np.where(mask, inside, -outside), -most, most)
+    vote: NDArray[np.float64] = np.clip(np.where(mask, inside, -outside), -most, most)
+    return vote
