@@ -35,6 +35,8 @@ class Record:
         Which of the object's masks it is about: one that is painted on gets another mask.
     detection : float, optional
         How sure a detector was that it is what its category says; None if none was asked.
+    rank_score : float, optional
+        How much better the best text describes it than others, 0 to 1; None if it was not compared with texts.
     """
 
     id: int
@@ -50,6 +52,7 @@ class Record:
     error: str = ""
     version: int = 1
     detection: float | None = None
+    rank_score: float | None = None
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Record:
@@ -65,8 +68,9 @@ class Record:
         row = asdict(self)
         measures = row.pop("measures") or {}
         del row["error"], row["count"], row["version"]
-        if row["detection"] is None:
-            del row["detection"]
+        for optional in ("detection", "rank_score"):
+            if row[optional] is None:
+                del row[optional]
         row["bbox"] = [*self.bbox[0], *self.bbox[1]]
         return {"id": row.pop("id"), "category": row.pop("category"), "score": row.pop("score")} | measures | row
 

@@ -1,0 +1,59 @@
+"""What objects may be called, and how sure a ranker must be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from promptile.errors import UsageError
+
+BACKGROUND = "background"
+"""What objects are compared with beside the phrases, if nothing else is said."""
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Categories by name.
+
+    Parameters
+    ----------
+    texts : str or sequence of str
+        ``["building", "tree"]``: each is a category.
+    background : str
+        What is none of them: an object that it describes best has no category. Empty: all are one of the texts.
+    threshold : float
+        An object's share of the best text, 0 to 1 in a softmax over all, must be at least this.
+
+    Raises
+    ------
+    UsageError
+        If a text is empty or there is none, or the threshold is not between 0 and 1.
+    """
+
+    texts: str | Sequence[str]
+    background: str = BACKGROUND
+    threshold: float = THRESHOLD
+
+    def __post_init__(self) -> None:
+        given = [self.texts] if isinstance(self.texts, str) else list(self.texts)
+        if wrong := [text for text in given if not isinstance(text, str)]:
+            raise UsageError(f"A text is words, not {wrong[0]!r}: give for instance 'building'")
+        texts = tuple(" ".join(text.split()) for text in given)
+        if not texts or not all(texts):
+            raise UsageError("A text is empty: say what objects may be, for instance --text building")
+        twice = [text for text in texts if texts.count(text) > 1 or text == self.background]
+        if twice:
+            raise UsageError(f"{twice[0]!r} is given twice: leave one out")
+        object.__setattr__(self, "texts", texts)
+        if not 0 <= self.threshold <= 1:
+            raise UsageError(f"A threshold of {self.threshold} is not possible: use 0 to 1")
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The texts, and after them the background."""
+        return (*self.texts, *([self.background] if self.background else []))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"texts": list(self.texts), "background": self.background, "threshold": self.threshold}
