@@ -43,7 +43,11 @@ def _spread(network: torch.nn.Module) -> None:
     """Weights as large as those of trained networks, so that answers depend on what is seen and asked."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            if parameter.ndim > 1 and "embed" not in name:
+            if name.endswith(("class_embed.0.bias", "class_embed.bias")):
+                parameter.zero_()  # MM-Grounding DINO begins without hope
+            elif name == "model.decoder.layer_norm.weight":
+                parameter.fill_(len(parameter) ** -0.5)  # not all of Grounding DINO's scores are close to 0 or 1
+            elif parameter.ndim > 1 and ("embed" not in name or "bbox_embed" in name):
                 parameter.normal_(0, (1.0 / parameter[0].numel()) ** 0.5)
 
 
