@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from promptile.caches import FOLDER, LIMIT
@@ -49,6 +50,14 @@ class Ahead:
     def done(self) -> int:
         return self.known + self.made + self.empty + len(self.failed)
 
+    def add(self, other: Ahead, name: str) -> None:
+        """Count the windows of another image, too."""
+        self.total += other.total
+        self.known += other.known
+        self.made += other.made
+        self.empty += other.empty
+        self.failed += [f"{name}: {why}" for why in other.failed]
+
 
 def embed(job: Job, level: int | None = None, progress: Progress = silent) -> Ahead:
     """Make the embeddings of an image that are not on disk yet, and keep them there.
@@ -68,6 +77,25 @@ def embed(job: Job, level: int | None = None, progress: Progress = silent) -> Ah
     UsageError
         If there is no such level, or no room for so many embeddings.
     """
+    if job.slices is None:
+        return _embed(job, level, progress, alike=1)
+    planes = job.planes
+    if level is None and len(list(_places(planes[0], [0]))) == 1:
+        level = 0  # a window shows all of a slice: nothing is ever asked at a coarser level
+    whole = Ahead(0)
+    for number, plane in enumerate(planes):
+        told = partial(_told, progress, whole.done, len(planes))
+        whole.add(_embed(plane, level, told, alike=len(planes) - number), plane.source.name)
+    return whole
+
+
+def _told(progress: Progress, before: int, alike: int, what: str, done: int, total: int) -> None:
+    """Progress of one of so many images that are alike."""
+    progress(what, before + done, total * alike)
+
+
+def _embed(job: Job, level: int | None, progress: Progress, *, alike: int) -> Ahead:
+    """The same for one image, as the first of so many that are `alike`: there must be room for all of them."""
     model = job.model
     if not isinstance(model, Storable):
         raise ModelError(
@@ -93,7 +121,7 @@ def embed(job: Job, level: int | None = None, progress: Progress = silent) -> Ah
         for (place, view), embedding in zip(batch, embeddings, strict=True):
             nbytes = kept.write(*place, model.pack(embedding), view.valid)
             if not ahead.made:
-                _check_room(nbytes, len(missing), len(places))
+                _check_room(nbytes, len(missing) * alike, len(places) * alike)
             ahead.made += 1
     progress("embedding", ahead.done, ahead.total)
     return ahead
