@@ -11,8 +11,8 @@ pytest.importorskip("qtpy.QtWidgets")
 
 from desks import middle, squares
 from promptile import report
-from promptile._napari.widget import model_panel
-from promptile.models import fetching
+from promptile._napari.widget import model_panel, weights
+from promptile.models import downloading
 from promptile.models.published import Published
 from test_fetching import CONTENT, SHA, Server, server  # noqa: F401  a fixture
 
@@ -32,7 +32,7 @@ def open_with(open_desk, server, monkeypatch, tmp_path):  # noqa: F811
             terms="http://terms",
             sha256=SHA,
         )
-        for module in (report, model_panel):
+        for module in (report, model_panel, weights):
             monkeypatch.setattr(module, "all_published", lambda: {"points-only": wanted})
         return open_desk(squares(tmp_path / "squares.tif"))
 
@@ -52,15 +52,15 @@ def test_weights_are_fetched_and_used_while_clicks_are_answered(open_with):
     panel = choose(win, "points-only")
     assert "weights not here" in panel.model.currentText()
     assert "oracle answers" in panel.about.text()
-    assert not panel.consent.isVisibleTo(panel)
+    assert not panel.weights.consent.isVisibleTo(panel)
     win.keep(middle(5))
     assert win.ids == [1]
     assert win.desk.snapshot.card.name == "oracle"
-    win.press_button(panel.fetch)
+    win.press_button(panel.weights.fetch)
     win.until(lambda: win.desk.snapshot.card.name == "points-only")
     assert panel.model.currentText() == "points-only"
-    assert not panel.fetch.isVisibleTo(panel)
-    assert not panel.bar.isVisibleTo(panel)
+    assert not panel.weights.fetch.isVisibleTo(panel)
+    assert not panel.weights.bar.isVisibleTo(panel)
     win.keep(middle(6))
     assert win.ids == [1, 2]
 
@@ -68,25 +68,25 @@ def test_weights_are_fetched_and_used_while_clicks_are_answered(open_with):
 def test_a_licence_that_binds_is_agreed_to_first(open_with):
     win = open_with("AGPL-3.0")
     panel = choose(win, "points-only")
-    assert panel.consent.isVisibleTo(panel)
-    assert "AGPL-3.0" in panel.consent.text()
-    assert not panel.fetch.isEnabled()
-    panel.consent.setChecked(True)
-    win.press_button(panel.fetch)
+    assert panel.weights.consent.isVisibleTo(panel)
+    assert "AGPL-3.0" in panel.weights.consent.text()
+    assert not panel.weights.fetch.isEnabled()
+    panel.weights.consent.setChecked(True)
+    win.press_button(panel.weights.fetch)
     win.until(lambda: win.desk.snapshot.card.name == "points-only")
-    assert not panel.consent.isVisibleTo(panel)
+    assert not panel.weights.consent.isVisibleTo(panel)
 
 
 def test_fetching_that_fails_says_why_and_goes_on_later(open_with, monkeypatch):
     win = open_with("MIT")
     monkeypatch.setattr(Server, "break_after", 100_000)
     panel = choose(win, "points-only")
-    win.press_button(panel.fetch)
+    win.press_button(panel.weights.fetch)
     win.until(lambda: not win.desk.fetching.going_on)
     assert any(wrong and "goes on from there" in text for text, wrong in win.said)
     assert win.desk.snapshot.card.name == "oracle"
     monkeypatch.setattr(Server, "break_after", None)
-    win.press_button(panel.fetch)
+    win.press_button(panel.weights.fetch)
     win.until(lambda: win.desk.snapshot.card.name == "points-only")
     assert Server.asked == [None, "bytes=100000-"]
     assert len(CONTENT) > 100_000
@@ -101,13 +101,13 @@ def test_fetching_is_stopped(open_with, monkeypatch):
         yield answer.read(1000)
         yield answer.read()
 
-    monkeypatch.setattr(fetching, "_pieces", slowly)
+    monkeypatch.setattr(downloading, "_pieces", slowly)
     panel = choose(win, "points-only")
-    win.press_button(panel.fetch)
-    assert panel.bar.isVisibleTo(panel)
-    win.press_button(panel.stop)
+    win.press_button(panel.weights.fetch)
+    assert panel.weights.bar.isVisibleTo(panel)
+    win.press_button(panel.weights.stop)
     gate.set()
-    win.until(lambda: panel.fetch.isVisibleTo(panel))
+    win.until(lambda: panel.weights.fetch.isVisibleTo(panel))
     assert ("Stopped: fetching goes on from here", False) in win.said
     assert win.desk.snapshot.card.name == "oracle"
 
