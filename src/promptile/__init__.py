@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from promptile.engine.detect import Text
     from promptile.engine.everything import Everything
     from promptile.engine.lattice import Tiling
     from promptile.errors import PromptileError
@@ -43,6 +44,7 @@ _HOMES = {
     "Run": "promptile.run",
     "Session": "promptile.session",
     "Shaping": "promptile.vectors",
+    "Text": "promptile.engine.detect",
     "Tiling": "promptile.engine.lattice",
     "Window": "promptile.grid",
     "open": "promptile.sources",
@@ -62,6 +64,7 @@ __all__ = [
     "Run",
     "Session",
     "Shaping",
+    "Text",
     "Tiling",
     "Window",
     "__version__",
