@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from promptile.engine.detect import Text
     from promptile.engine.everything import Everything
     from promptile.engine.lattice import Tiling
+    from promptile.engine.ranking import Phrases
     from promptile.errors import PromptileError
     from promptile.grid import Grid, Window
     from promptile.prompts import Prompt, Prompts
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from promptile.run import Run
     from promptile.segmentation import segment
     from promptile.session import Review, Session, replay
+    from promptile.session.classifying import classify
     from promptile.sources import open_source as open
     from promptile.vectors import Shaping
 
@@ -36,6 +38,7 @@ _HOMES = {
     "Area": "promptile.prompts.area",
     "Everything": "promptile.engine.everything",
     "Grid": "promptile.grid",
+    "Phrases": "promptile.engine.ranking",
     "Prompt": "promptile.prompts",
     "PromptileError": "promptile.errors",
     "Prompts": "promptile.prompts",
@@ -47,6 +50,7 @@ _HOMES = {
     "Text": "promptile.engine.detect",
     "Tiling": "promptile.engine.lattice",
     "Window": "promptile.grid",
+    "classify": "promptile.session.classifying",
     "open": "promptile.sources",
     "replay": "promptile.session",
     "segment": "promptile.segmentation",
@@ -56,6 +60,7 @@ __all__ = [
     "Area",
     "Everything",
     "Grid",
+    "Phrases",
     "Prompt",
     "PromptileError",
     "Prompts",
@@ -68,6 +73,7 @@ __all__ = [
     "Tiling",
     "Window",
     "__version__",
+    "classify",
     "open",
     "replay",
     "segment",
