@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from promptile.cli.statuses import OK
 from promptile.cli.talk import show_progress
@@ -12,6 +12,14 @@ from promptile.cli.talk import show_progress
 if TYPE_CHECKING:
     from promptile.engine.ranking import Phrases
     from promptile.models.protocols import Model
+
+
+def add_ranking(parser: Any) -> None:
+    """Options of a ranker."""
+    parser.add_argument("--ranker", metavar="NAME", help="what compares objects with texts (default: clip-b32)")
+    parser.add_argument("--ranker-weights", metavar="F", help="the ranker's weights (default: looked for)")
+    parser.add_argument("--threshold", type=float, metavar="X", help="least share of the best text (default: 0.5)")
+    parser.add_argument("--background", metavar="T", help="what none of the texts is (default: background)")
 
 
 def classify_run(options: argparse.Namespace) -> int:
