@@ -213,11 +213,6 @@ def test_sizes_of_inputs_are_those_of_transformers():
     from promptile.models.detectors.grounding import _input
 
     rng = np.random.default_rng(0)
-    for shape in rng.integers(1, 5000, (2000, 2)).tolist() + [
-        [800, 800],
-        [800, 1333],
-        [1333, 800],
-        [801, 1334],
-        [1, 1],
-    ]:
-        assert _input(tuple(shape), 800, 1333) == get_size_with_aspect_ratio(tuple(shape), 800, 1333)
+    edge_cases = [(800, 800), (800, 1333), (1333, 800), (801, 1334), (1, 1)]
+    for shape in [*map(tuple, rng.integers(1, 5000, (2000, 2)).tolist()), *edge_cases]:
+        assert _input(shape, 800, 1333) == get_size_with_aspect_ratio(shape, 800, 1333)
