@@ -18,7 +18,7 @@ import promptile
 from promptile import models
 from promptile.engine.lattice import Tiling
 from promptile.errors import ModelError
-from promptile.models.protocols import Batched, Embedding, Model, Promptable, Storable, View, WindowPrompt
+from promptile.models.protocols import Batched, Embedding, Model, Promptable, Selective, Storable, View, WindowPrompt
 from promptile.models.sam.variants import VARIANTS
 
 pytest.importorskip("torch", reason="needs torch: pip install 'promptile[torch]'")
@@ -59,7 +59,9 @@ class Echo:
         self.images += list(images)
         return Features(functional.avg_pool2d(images[:, :1], 4))
 
-    def decode(self, features: Features, questions: Questions, *, ambiguous: bool) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, features: Features, questions: Questions, *, ambiguous: bool, least: float | None = None
+    ) -> tuple[Tensor, Tensor]:
         self.asked.append(questions)
         count = len(questions.labels)
         scores = torch.tensor([[0.3, 1.2, -0.1]] if ambiguous else [[0.7]]).expand(count, -1)
@@ -215,6 +217,18 @@ def test_prompts_of_one_form_are_asked_together_and_answered_in_order(small: Sam
     assert [len(asked.labels) for asked in network.asked] == [2, 2, 1]
 
 
+def test_masks_it_thinks_little_of_can_be_left_out(small_hq: Sam) -> None:
+    (embedding,) = small_hq.embed([view((90, 110))])
+    prompts = [click((20, 30)), click((70, 80)), click(box=np.array([[10.0, 20], [80, 90]])), click()]
+    answers = small_hq.predict_batch(embedding, prompts)
+    least = float(np.median(np.concatenate([answer.scores for answer in answers])))
+    chosen = small_hq.predict_above(embedding, prompts, least)
+    assert 0 < sum(len(answer.scores) for answer in chosen) < sum(len(answer.scores) for answer in answers)
+    for some, answer in zip(chosen, answers, strict=True):
+        np.testing.assert_array_equal(some.scores, answer.scores[answer.scores > least])
+        np.testing.assert_allclose(some.logits, answer.logits[answer.scores > least], atol=1e-5)
+
+
 def test_a_box_and_points_are_told_together() -> None:
     model, network = echoing()
     (embedding,) = model.embed([view((512, 512))])
@@ -259,6 +273,7 @@ def test_nothing_asked_is_nothing_found(small: Sam, seen: Embedding) -> None:
 def test_what_it_can_do_is_on_its_card(small: Sam) -> None:
     assert isinstance(small, Promptable)
     assert isinstance(small, Batched)
+    assert isinstance(small, Selective)
     assert isinstance(small, Storable)
     card = small.card
     assert (card.ndim, card.channels, card.window, card.device) == (2, 3, (256, 256), "cpu")
@@ -281,7 +296,7 @@ def test_an_embedding_from_the_disk_answers_as_well(small: Sam, seen: Embedding)
     packed = small.pack(seen)
     assert {array.dtype for name, array in packed.items() if name != "shape"} == {np.dtype(np.float16)}
     again = small.unpack(packed)
-    assert again.nbytes == seen.nbytes == 256 * 16 * 16 * 4
+    assert again.nbytes == seen.nbytes == (256 + 3 * 128) * 16 * 16 * 4
     wanted, found = (small.predict(each, click((50, 60))).logits for each in (seen, again))
     np.testing.assert_allclose(found, wanted, atol=0.02)
     repeated = small.unpack(small.pack(again))

@@ -24,6 +24,7 @@ from promptile.models.protocols import (
     Promptable,
     Proposal,
     Proposer,
+    Selective,
     View,
     WindowPrompt,
 )
@@ -97,6 +98,8 @@ class PointGrid:
         answers = self._answers(embedding, [_click(point) for point in points])
         seen: list[_Packed] = []
         for masks in answers:
+            if not len(masks.scores):
+                continue
             check_masks(masks, self.model.card, view.shape)
             seen += _sure(masks, view.valid, self.parameters)
         new = _without_repeats([s.window for s in seen], [s.score for s in seen], self.parameters.box_nms_thresh)
@@ -112,7 +115,7 @@ class PointGrid:
         while prompts:
             size = min(size, len(prompts))
             try:
-                answers = self.model.predict_batch(embedding, prompts[:size])
+                answers = self._batch_of(self.model, embedding, prompts[:size])
             except Exception as error:
                 if size == 1 or not _out_of_memory(error):
                     raise
@@ -120,6 +123,12 @@ class PointGrid:
                 continue
             prompts = prompts[size:]
             yield from answers
+
+    def _batch_of(self, model: Batched, embedding: Embedding, prompts: Sequence[WindowPrompt]) -> list[Masks]:
+        """What matters of the answers: the rest need not even be drawn."""
+        if isinstance(model, Selective):
+            return model.predict_above(embedding, prompts, self.parameters.pred_iou_thresh)
+        return model.predict_batch(embedding, prompts)
 
 
 def proposer_of(model: Model, parameters: GridParameters | None = None) -> Proposer:

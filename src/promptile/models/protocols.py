@@ -25,6 +25,7 @@ __all__ = [
     "Proposal",
     "Proposer",
     "Ranker",
+    "Selective",
     "Storable",
     "Thresholds",
     "View",
@@ -132,6 +133,15 @@ class Batched(Promptable, Protocol):
 
     def predict_batch(self, embedding: Embedding, prompts: Sequence[WindowPrompt]) -> list[Masks]:
         """What `predict` answers to each of the prompts."""
+        ...
+
+
+@runtime_checkable
+class Selective(Batched, Protocol):
+    """A batched model that saves time where masks it thinks little of are not wanted."""
+
+    def predict_above(self, embedding: Embedding, prompts: Sequence[WindowPrompt], least: float) -> list[Masks]:
+        """What `predict_batch` answers, without the masks whose score is not above `least`; maybe without any."""
         ...
 
 

@@ -23,7 +23,7 @@ from promptile.models.sam.nets.network import Features, Network, Questions
 from promptile.models.sam.variants import Variant
 from promptile.models.weights import digest
 
-_VERSION = "sam-1"
+_VERSION = "sam-2"
 """Of this code: it changes when answers do."""
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
@@ -42,7 +42,7 @@ class Sight:
 
     @property
     def nbytes(self) -> int:
-        held = (self.features.image, self.features.fine)
+        held = (self.features.image, self.features.fine, *(self.features.prepared or ()))
         return sum(tensor.nbytes for tensor in held if tensor is not None)
 
 
@@ -107,22 +107,26 @@ class Sam:
         features: list[Features] = []
         for i in range(0, len(images), together):
             features += _apart(self._network.embed(torch.stack(images[i : i + together])))
-        sights = [Sight(frame, one) for frame, one in zip(frames, features, strict=True)]
-        return [Embedding(sight, self.card.digest, sight.nbytes) for sight in sights]
+        return [self._embedding(frame, one) for frame, one in zip(frames, features, strict=True)]
 
     def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
         return self.predict_batch(embedding, [prompt])[0]
 
-    @torch.inference_mode()
     def predict_batch(self, embedding: Embedding, prompts: Sequence[WindowPrompt]) -> list[Masks]:
-        sight: Sight = embedding.content
+        return self._predict(embedding.content, prompts, None)
+
+    def predict_above(self, embedding: Embedding, prompts: Sequence[WindowPrompt], least: float) -> list[Masks]:
+        return self._predict(embedding.content, prompts, least)
+
+    @torch.inference_mode()
+    def _predict(self, sight: Sight, prompts: Sequence[WindowPrompt], least: float | None) -> list[Masks]:
         alike: dict[_Form, list[int]] = defaultdict(list)
         for i, prompt in enumerate(prompts):
             alike[_Form.of(prompt, masks="mask" in self.card.abilities)].append(i)
         answers: dict[int, Masks] = {}
         for form, members in alike.items():
             asked = [prompts[i] for i in members]
-            answers |= zip(members, self._answers(sight, form, asked), strict=True)
+            answers |= zip(members, self._answers(sight, form, asked, least), strict=True)
         return [answers[i] for i in range(len(prompts))]
 
     def pack(self, embedding: Embedding) -> Mapping[str, NDArray[Any]]:
@@ -132,9 +136,17 @@ class Sam:
         return {"shape": np.array(sight.frame.shape), **arrays}
 
     def unpack(self, arrays: Mapping[str, NDArray[Any]]) -> Embedding:
-        held = {name: torch.tensor(arrays[name]).float() for name in ("image", "fine") if name in arrays}
-        features = Features(**{name: tensor.to(self._device) for name, tensor in held.items()})
-        sight = Sight(self._frame(arrays["shape"].tolist()), features)
+        image, *fine = (
+            torch.tensor(arrays[name]).float().to(self._device) for name in ("image", "fine") if name in arrays
+        )
+        features = Features(image, fine[0] if fine else None)
+        return self._embedding(self._frame(arrays["shape"].tolist()), features)
+
+    @torch.inference_mode()
+    def _embedding(self, frame: Frame, features: Features) -> Embedding:
+        """With all that prompts will ask of it in common; ONNX networks know no such thing."""
+        ready = self._network.prepare(features) if isinstance(self._network, Network) else features
+        sight = Sight(frame, ready)
         return Embedding(sight, self.card.digest, sight.nbytes)
 
     def _frame(self, shape: Sequence[int]) -> Frame:
@@ -148,17 +160,21 @@ class Sam:
         colours = as_tensor(np.asarray(view.samples, np.float32), self._device).clamp(0, 1).expand(3, -1, -1)
         return frame.image((colours - self._mean) / self._deviation)
 
-    def _answers(self, sight: Sight, form: _Form, prompts: Sequence[WindowPrompt]) -> list[Masks]:
-        """The answers to prompts of one form."""
+    def _answers(self, sight: Sight, form: _Form, prompts: Sequence[WindowPrompt], least: float | None) -> list[Masks]:
+        """The answers to prompts of one form; `least`: without masks whose score is not above it."""
         if form.empty:
-            blank = Masks(np.full((1, *sight.frame.shape), _NOWHERE), np.zeros(1))
+            count = int(least is None or least < 0)
+            blank = Masks(np.full((count, *sight.frame.shape), _NOWHERE), np.zeros(count))
             return [blank] * len(prompts)
         questions = self._questions(sight.frame, form, prompts)
-        logits, iou = self._network.decode(sight.features, questions, ambiguous=form.ambiguous)
-        scores, order = iou.sort(dim=1, descending=True, stable=True)
-        logits = sight.frame.back(torch.take_along_dim(logits, order[..., None, None], dim=1))
-        pairs = zip(logits.cpu().numpy(), scores.clamp(0, 1).cpu().double().numpy(), strict=True)
-        return [Masks(masks, quality) for masks, quality in pairs]
+        logits, iou = self._network.decode(sight.features, questions, ambiguous=form.ambiguous, least=least)
+        guesses, order = iou.sort(dim=1, descending=True, stable=True)
+        scores = guesses.clamp(0, 1)
+        counts = (scores > (-1 if least is None else least)).sum(dim=1).tolist()
+        return [
+            _masks(sight.frame, masks[best[:n]], quality[:n])
+            for masks, best, quality, n in zip(logits, order, scores, counts, strict=True)
+        ]
 
     def _questions(self, frame: Frame, form: _Form, prompts: Sequence[WindowPrompt]) -> Questions:
         points = np.stack([frame.places(prompt.points.reshape(-1, 2)) for prompt in prompts])
@@ -197,6 +213,13 @@ class _Form:
     @property
     def empty(self) -> bool:
         return not (self.points or self.box or self.mask)
+
+
+def _masks(frame: Frame, logits: Tensor, scores: Tensor) -> Masks:
+    """Masks ``(m, side / 4, side / 4)`` on the window's own samples."""
+    if not len(logits):
+        return Masks(np.empty((0, *frame.shape), np.float32), np.empty(0))
+    return Masks(frame.back(logits[None])[0].cpu().numpy(), scores.cpu().double().numpy())
 
 
 def _apart(features: Features) -> list[Features]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from promptile.models.sam.nets.decoder import HighQualityDecoder, MaskDecoder
+from promptile.models.sam.nets.decoder import HighQualityDecoder, MaskDecoder, Understood
 from promptile.models.sam.nets.prompts import NOTHING, PromptEncoder
 from promptile.models.sam.nets.tiny import Convolution, TinyVit
+from promptile.models.sam.nets.transformer import Prepared
 from promptile.models.sam.nets.vit import PIXELS, Vit
 from promptile.models.sam.variants import Variant
 
 _SLOTS = 6
 """Points that EfficientSAM always takes: missing ones are given as none at (-1, -1), further ones left out."""
 _BOX = (2, 3)
+_NOWHERE = -8.0
+"""Logit of a mask that was not drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,8 @@ class Features:
     """``(n, 256, side / 16, side / 16)``"""
     fine: Tensor | None = None
     """``(n, 32, side / 4, side / 4)``: for the decoder of SAM-HQ."""
+    prepared: Prepared | None = None
+    """What the decoder asks of an image whatever the prompt; it follows from `image`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +76,11 @@ class Network(nn.Module):
         )
 
     def fold(self) -> None:
-        """Join what only training needs apart; nothing can be loaded into the network then."""
+        """Join what only training needs apart; no weights can be loaded into the network then."""
         for part in self.modules():
             if isinstance(part, Convolution):
                 part.fold()
+        self.mask_decoder.transformer.settle(_as_tokens(self.prompt_encoder.places()))
 
     def embed(self, images: Tensor) -> Features:
         """Look at normalised images ``(n, 3, side, side)``."""
@@ -82,8 +88,22 @@ class Network(nn.Module):
         fine = self.mask_decoder.fuse(image, early) if isinstance(self.mask_decoder, HighQualityDecoder) else None
         return Features(image, fine)
 
-    def decode(self, features: Features, questions: Questions, *, ambiguous: bool) -> tuple[Tensor, Tensor]:
-        """Answer prompts about one image (n is 1).
+    def prepare(self, features: Features) -> Features:
+        """The features of one image with what prompts without masks have in common, which need not ask for it then."""
+        return replace(features, prepared=self.mask_decoder.transformer.prepare(self._unmasked(features)))
+
+    def decode(
+        self, features: Features, questions: Questions, *, ambiguous: bool, least: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Answer prompts about one image (n is 1); the network must be folded.
+
+        Parameters
+        ----------
+        features : Features
+        questions : Questions
+        ambiguous : bool
+        least : float, optional
+            Masks of prompts without any guess above it need not be drawn: their logits may be anything below 0.
 
         Returns
         -------
@@ -92,11 +112,27 @@ class Network(nn.Module):
         iou : Tensor of shape (p, m)
             The model's own guesses; not bounded.
         """
+        understood = self._understood(features, questions, ambiguous=ambiguous)
+        iou = understood.iou
+        if least is None:
+            return self.mask_decoder.draw(understood, features.fine), iou
+        logits = iou.new_full((*iou.shape, *(4 * n for n in features.image.shape[2:])), _NOWHERE)
+        good = (iou > least).any(dim=1)
+        if good.any():
+            logits[good] = self.mask_decoder.draw(understood[good], features.fine)
+        return logits, iou
+
+    def _understood(self, features: Features, questions: Questions, *, ambiguous: bool) -> Understood:
         points, labels = self._listed(questions)
         tokens = self.prompt_encoder.sparse(points, labels, nowhere=not self.efficient)
-        image = features.image + self.prompt_encoder.dense(questions.masks)
-        logits, iou = self.mask_decoder(image, self.prompt_encoder.places(), tokens, features.fine, ambiguous=ambiguous)
-        return logits, iou
+        if questions.masks is None or self.efficient:
+            prepared = features.prepared or self.prepare(features).prepared
+            return self.mask_decoder.understand(self._unmasked(features), tokens, prepared, ambiguous=ambiguous)
+        image = _as_tokens(features.image + self.prompt_encoder.dense(questions.masks)).contiguous()
+        return self.mask_decoder.understand(image, tokens, ambiguous=ambiguous)
+
+    def _unmasked(self, features: Features) -> Tensor:
+        return _as_tokens(features.image + self.prompt_encoder.dense(None))
 
     def _listed(self, questions: Questions) -> tuple[Tensor, Tensor]:
         """All points ``(p, n, 2)`` and labels ``(p, n)`` that the decoder is told, corners of boxes included."""
@@ -114,3 +150,8 @@ class Network(nn.Module):
         if points.shape[1]:
             return functional.pad(points, (0, 0, 0, 1)), functional.pad(labels, (0, 1), value=NOTHING)
         return points, labels
+
+
+def _as_tokens(image: Tensor) -> Tensor:
+    """``(n, h * w, c)`` for ``(n, c, h, w)``."""
+    return image.flatten(2).transpose(1, 2)
