@@ -17,8 +17,8 @@ from promptile.cli import main
 from promptile.errors import ModelError
 from promptile.models import fetching
 from promptile.models.fetching import accepted, fetch
-from promptile.models.published import Published, all_published, published
-from promptile.models.weights import find
+from promptile.models.published import SNAPSHOT, Published, all_published, published
+from promptile.models.weights import find, find_snapshot, located
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -31,6 +31,10 @@ class Server(http.server.BaseHTTPRequestHandler):
     status = 200
     ranges = True
     content = CONTENT
+    files: dict[str, bytes] | None = None
+    """What there is under which path; None: `content` under any."""
+    promise = ""
+    """A digest that a redirect names, as Hugging Face does."""
     asked: list[str | None] = []  # noqa: RUF012  one server for all requests of a test
 
     def do_GET(self) -> None:
@@ -38,6 +42,16 @@ class Server(http.server.BaseHTTPRequestHandler):
         Server.asked.append(wanted)
         if Server.status != 200:
             self.send_error(Server.status)
+            return
+        if Server.files is not None and self.path not in Server.files:
+            self.send_error(404)
+            return
+        Server.content = Server.files[self.path] if Server.files is not None else Server.content
+        if Server.promise and not self.path.startswith("/stored"):
+            self.send_response(302)
+            self.send_header("X-Linked-Etag", f'"{Server.promise}"')
+            self.send_header("Location", f"/stored{self.path}")
+            self.end_headers()
             return
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and Server.ranges else 0
         if start >= len(Server.content):
@@ -55,6 +69,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     monkeypatch.setattr(Server, "asked", [])
+    monkeypatch.setattr(Server, "content", CONTENT)
     for name in ("PROMPTILE_OFFLINE", "HF_HUB_OFFLINE", "PROMPTILE_MIRROR", "http_proxy", "PROMPTILE_WEIGHTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROMPTILE_CACHE", str(tmp_path / "cache"))
@@ -175,6 +190,112 @@ def test_no_room_is_one_line(wanted, tmp_path):
     (tmp_path / "cache").write_text("a file in the way")
     with pytest.raises(ModelError, match=r"cannot be written .*PROMPTILE_CACHE"):
         fetch(wanted)
+
+
+BASE = "/someone/toy/resolve/main"
+FILES = {"config.json": b"{}", "vocab.json": b'{"a": 1}', "merges.txt": b"a b", "model.safetensors": CONTENT}
+
+
+@pytest.fixture
+def snapshot(server, monkeypatch):
+    monkeypatch.setattr(Server, "files", {f"{BASE}/{name}": content for name, content in FILES.items()})
+    return Published(
+        model="toy-net",
+        files=("toy-net",),
+        url=f"{server}/someone/toy",
+        name="toy-net",
+        repository="someone/toy",
+        parts=SNAPSHOT,
+        licence="MIT",
+    )
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".sha256"}
+
+
+def test_a_snapshot_is_fetched_and_found_as_one(snapshot):
+    with pytest.raises(ModelError, match=r"a folder toy-net with .*: get them with promptile models fetch toy-net"):
+        find_snapshot(snapshot)
+    told = []
+    folder = fetch(snapshot, progress=lambda *progress: told.append(progress))
+    assert held(folder) == FILES
+    assert folder == find_snapshot(snapshot) == caches.cache_folder() / "weights" / "toy-net"
+    assert told[-1] == ("downloading", len(CONTENT), len(CONTENT))  # the largest comes last
+    before = len(Server.asked)
+    assert fetch(snapshot) == folder
+    assert len(Server.asked) == before
+
+
+def test_a_snapshot_goes_on_where_it_broke_off(snapshot, monkeypatch):
+    monkeypatch.setattr(Server, "break_after", 100_000)
+    with pytest.raises(ModelError, match=r"broke off after 100,000 of 300,000 bytes|cannot be downloaded"):
+        fetch(snapshot)
+    with pytest.raises(ModelError, match="toy-net"):
+        find_snapshot(snapshot)
+    monkeypatch.setattr(Server, "break_after", None)
+    assert held(fetch(snapshot)) == FILES
+    assert Server.asked[-1] == "bytes=100000-"
+
+
+def test_a_snapshot_that_lacks_a_file_is_not_taken(snapshot, monkeypatch, tmp_path):
+    monkeypatch.setattr(Server, "files", {f"{BASE}/config.json": b"{}", f"{BASE}/tokenizer.json": b"{}"})
+    with pytest.raises(ModelError, match=r"pytorch_model.bin cannot be downloaded \(the server says 404"):
+        fetch(snapshot)
+    with pytest.raises(ModelError, match=r"lacks config.json, tokenizer.json, model.safetensors: it needs all files"):
+        fetch(snapshot, file=tmp_path)
+    with pytest.raises(ModelError, match="There is no folder"):
+        fetch(snapshot, file=tmp_path / "nothing")
+
+
+def test_damage_in_a_snapshot_is_noticed(snapshot):
+    folder = fetch(snapshot)
+    (folder / "vocab.json").write_bytes(b'{"b": 1}')
+    with pytest.raises(ModelError, match=r"toy-net/vocab.json is not the right file"):
+        fetch(snapshot)
+    assert held(fetch(snapshot)) == FILES
+
+
+def test_a_snapshot_at_hand_needs_no_network(snapshot, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMPTILE_OFFLINE", "1")
+    with pytest.raises(ModelError, match=r"config.json is not here, and PROMPTILE_OFFLINE forbids"):
+        fetch(snapshot)
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    assert held(fetch(snapshot, file=tmp_path)) == FILES
+    assert Server.asked == []
+
+
+def test_a_mirror_keeps_snapshots_in_folders(snapshot, server, monkeypatch):
+    monkeypatch.setattr(Server, "files", {f"/mirrored/toy-net/{name}": content for name, content in FILES.items()})
+    monkeypatch.setenv("PROMPTILE_MIRROR", f"{server}/mirrored/")
+    assert held(fetch(snapshot)) == FILES
+
+
+def test_a_snapshot_of_other_tools_is_used_where_it_is(snapshot, tmp_path):
+    there = tmp_path / "hf" / "hub" / "models--someone--toy" / "snapshots" / "abc"
+    there.mkdir(parents=True)
+    (there / "config.json").write_bytes(b"{}")
+    assert located(snapshot) is None  # a part of it is no snapshot
+    for name, content in FILES.items():
+        (there / name).write_bytes(content)
+    assert fetch(snapshot) == find_snapshot(snapshot) == there
+    assert Server.asked == []
+
+
+def test_a_digest_that_the_server_names_is_checked(wanted, monkeypatch):
+    monkeypatch.setattr(Server, "promise", SHA)
+    assert fetch(replace(wanted, sha256="")).read_bytes() == CONTENT
+    (caches.cache_folder() / "weights" / "toy.pth").unlink()
+    monkeypatch.setattr(Server, "promise", "0" * 64)
+    with pytest.raises(ModelError, match="not the right file"):
+        fetch(replace(wanted, sha256=""))
+
+
+def test_a_page_in_place_of_a_small_file_is_refused(snapshot, monkeypatch):
+    monkeypatch.setattr(Server, "files", {**Server.files, f"{BASE}/config.json": b"<html>sign in</html>"})
+    with pytest.raises(ModelError, match=r"toy-net/config.json is no weights file, it is a web page"):
+        fetch(snapshot)
 
 
 def test_models_name_their_weights():

@@ -73,8 +73,10 @@ def download(model: str, url: str, unfinished: Path, progress: Progress) -> str:
                 done += len(piece)
                 progress("downloading", done, total)
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
-        if isinstance(error, urllib.error.HTTPError) and error.code == 404:
-            raise Absent(url) from error
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+            if error.code == 404:
+                raise Absent(url) from error
         raise cannot(model, url, error) from error
     if total and done < total:
         raise ModelError(f"{url} broke off after {done:,} of {total:,} bytes: the same command goes on from there")
@@ -110,6 +112,7 @@ def _open(url: str, begun: int, promises: _Promises) -> HTTPResponse:
         answer: HTTPResponse = urllib.request.build_opener(promises).open(request, timeout=_PATIENCE)
     except urllib.error.HTTPError as error:
         if error.code == 416 and begun:  # nothing is missing, or the file is another one: all of it again
+            error.close()
             return _open(url, 0, promises)
         raise
     return answer

@@ -135,16 +135,18 @@ def _snapshot(wanted: Published, source: Path | None, progress: Progress) -> Pat
     if source is not None and (missing := lacking(source, wanted.parts)):
         raise ModelError(f"The folder {source} lacks {', '.join(missing)}: it needs all files of {wanted.url}")
     folder.mkdir(parents=True, exist_ok=True)
+    whole = source is None and not lacking(folder, wanted.parts)
     for part in wanted.parts:
-        _part(wanted, part, folder, source, progress)
+        here = [folder / name for name in part.names if (folder / name).is_file()]
+        if here and source is None:
+            _verify(here[0], wanted, _noted(here[0]))
+        elif not whole:
+            _part(wanted, part, folder, source, progress)
     return folder
 
 
 def _part(wanted: Published, part: Part, folder: Path, source: Path | None, progress: Progress) -> None:
     """One file of a snapshot, under the first of its names that there is."""
-    here = [folder / name for name in part.names if (folder / name).is_file()]
-    if here and source is None:
-        return _verify(here[0], wanted, _noted(here[0]))
     absent: Absent | None = None
     for name in part.names:
         try:
