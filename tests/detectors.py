@@ -153,9 +153,8 @@ def place(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where a view of `scene_of` lies, on sample edges of level 0, and its factors; of a volume, in its plane."""
     axes = range(len(view.samples) - 2, len(view.samples))
     factor = np.array(view.spacing)
-    start = np.array([view.samples[axis].flat[0] for axis in axes], float)
-    start -= (factor - 1) // 2  # the sample that stands for a coarse one
-    low = start - 0.5
+    shown = np.array([view.samples[axis].flat[0] for axis in axes])
+    low = shown // factor * factor - 0.5  # any of the samples that a coarse one covers may stand for it
     return np.stack([low, low + factor * view.shape]), factor
 
 
@@ -188,7 +187,7 @@ class Perfect:
             place = tuple(np.rint(prompt.points[prompt.labels][0]).astype(int))
             return int(view.samples[0][place])
         factor = np.array(view.spacing)
-        start = np.array([channel.flat[0] for channel in view.samples[1:]]) - (factor - 1) // 2 - 0.5
+        start = np.array([channel.flat[0] for channel in view.samples[1:]]) // factor * factor - 0.5
         box = (prompt.box + 0.5) * factor + start
         low, high = np.maximum(self.boxes[:, 0], box[0]), np.minimum(self.boxes[:, 1], box[1])
         shared = np.clip(high - low, 0, None).prod(axis=1)

@@ -13,7 +13,7 @@ from shutil import rmtree
 from typing import Any
 
 from promptile.engine import execute
-from promptile.engine.detect import Search, Text, area_of, check_promptable, find, prompts_from, spec_of
+from promptile.engine.detect import Search, Text, areas_of, check_promptable, find, prompts_from, spec_of
 from promptile.engine.everything import Everything, check_proposer, compute
 from promptile.engine.execute.protocol import Executor
 from promptile.engine.growing import grow_all
@@ -127,14 +127,20 @@ def segment(
             return _everything(job, asked, out, restart, executor, progress or silent)
     if prompts is not None and not isinstance(prompts, Prompts):
         raise UsageError(f"Prompts are what Prompts.read or Prompts.of gives, not {type(prompts).__name__}")
-    wanted = None if prompts is None else _inside(prompts, job.source, skip_outside)
+    wanted = _inside(prompts or Prompts(()), job.source, skip_outside)
     if text is not None:
         check_promptable(job)
-        areas = [area for area in [area_of(wanted)] if area is not None]
-        search = Search.prepare(job.source, detector, Text.of(text), channels=channels, window=window, areas=areas)
+        search = Search.prepare(
+            job.source,
+            detector,
+            Text.of(text),
+            channels=channels,
+            window=window,
+            slices=job.slices,
+            areas=areas_of(wanted),
+        )
         with execute.choose(workers, scheduler) as executor:
             return _by_text(_Wanted(job, search, wanted, level), out, restart, executor, progress or silent)
-    assert wanted is not None
     job.check_prompts(wanted)
     grower = job.grower(level)
     run = start_run(job, out, wanted, level=level, restart=restart)
@@ -195,7 +201,7 @@ class _Wanted:
 
     job: Job
     search: Search
-    said: Prompts | None
+    said: Prompts
     level: int | None
 
 
@@ -209,7 +215,7 @@ def _by_text(
     _settle(run, job, out)
     try:
         findings = find(run, search, executor, progress)
-        asked = run.ask([wish.to_json() for wish in prompts_from(findings, search, wanted.said)])
+        asked = run.ask([wish.to_json() for wish in prompts_from(findings, search, wanted.said, job.model.card)])
         prompts = Prompts(tuple(map(Prompt.from_json, asked)))
         grow_all(run, grower, prompts, progress, {said["id"]: said["detection"] for said in asked})
     finally:

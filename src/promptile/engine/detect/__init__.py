@@ -10,19 +10,20 @@
     running      the order of it all
 """
 
-from promptile.engine.detect.findings import Findings, Found
+from promptile.engine.detect.findings import Findings, Found, Objects
 from promptile.engine.detect.kept import findings_of
 from promptile.engine.detect.options import Text
-from promptile.engine.detect.prompting import area_of
+from promptile.engine.detect.prompting import areas_of
 from promptile.engine.detect.running import check_promptable, find, prompts_from, spec_of
 from promptile.engine.detect.search import Search
 
 __all__ = [
     "Findings",
     "Found",
+    "Objects",
     "Search",
     "Text",
-    "area_of",
+    "areas_of",
     "check_promptable",
     "find",
     "findings_of",

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from promptile.engine.detect.boxes import Boxes, Numbers
+from promptile.engine.detect.linking import Slicing, link, middle, solid
 from promptile.engine.detect.merging import merge
 from promptile.engine.detect.sightings import Sightings
 from promptile.errors import UsageError
+
+_ROUNDING = 1e-3
+"""What arithmetic with levels may shift an edge by, in samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,40 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
+class Objects:
+    """Objects that were found in an image or volume, in the order of their places.
+
+    Parameters
+    ----------
+    boxes : ndarray of float, shape (m, 2, ndim)
+        On sample edges of level 0.
+    starts : ndarray of float, shape (m, 2, ndim)
+        What a model for images is to begin with: the same, but in volumes the box in the middle slice.
+    scores : ndarray of float, shape (m,)
+        The detector's own.
+    phrases : sequence of str
+        What each of them is.
+    rows : ndarray of int, shape (m,)
+        The detection whose box it is; -1 where a box was put together from several.
+    """
+
+    boxes: NDArray[np.float64]
+    starts: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    phrases: Sequence[str]
+    rows: Numbers
+
+    def of(self, numbers: Sequence[int] | NDArray[np.integer[Any]]) -> Objects:
+        """Some of them."""
+        some = np.asarray(numbers, np.int64)
+        phrases = [self.phrases[n] for n in some]
+        return Objects(self.boxes[some], self.starts[some], self.scores[some], phrases, self.rows[some])
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True, eq=False)
 class Findings:
     """All that a detector said, down to a low floor: thresholds are chosen afterwards.
 
@@ -84,6 +123,8 @@ class Findings:
     scores : ndarray of float, shape (n,)
     labels : ndarray of int, shape (n,)
         Which of the phrases each box is about.
+    slicing : Slicing, optional
+        How a volume was cut into planes; None for images.
     """
 
     phrases: tuple[str, ...]
@@ -94,6 +135,24 @@ class Findings:
     boxes: Boxes
     scores: NDArray[np.float64]
     labels: Numbers
+    slicing: Slicing | None = None
+
+    def objects(self, box_threshold: float | None = None, phrases: Sequence[str] | None = None) -> Objects:
+        """The objects, each once, in the image or volume; see `merged`."""
+        found = self.merged(box_threshold, phrases)
+        if self.slicing is None:
+            names = [self.phrases[n] for n in found.phrases]
+            return Objects(found.boxes, found.boxes, found.scores, names, found.rows)
+        axis = self.slicing.axis
+        linked = link(found.boxes, found.planes, found.phrases, self.slicing.spacing)
+        boxes, starts = (
+            np.array([box(found.boxes, found.planes, members, axis) for members in linked]).reshape(-1, 2, 3)
+            for box in (solid, middle)
+        )
+        scores = np.array([found.scores[members].max() for members in linked], float)
+        names = [self.phrases[found.phrases[members[0]]] for members in linked]
+        order = np.lexsort(np.ceil(boxes[:, 0] - _ROUNDING).T[::-1])
+        return Objects(boxes, starts, scores, names, np.full(len(linked), -1)).of(order)
 
     def merged(self, box_threshold: float | None = None, phrases: Sequence[str] | None = None) -> Found:
         """The objects, each once.
@@ -161,5 +220,6 @@ def _in_order(parts: Sequence[Found]) -> Found:
         return Found(np.zeros((0, 2, 2)), none, np.zeros(0), none, none)
     columns = [np.concatenate([getattr(part, name) for part in parts]) for name in Found.__dataclass_fields__]
     boxes, planes, _, phrases, _ = columns
-    order = np.lexsort((phrases, boxes[:, 0, 1], boxes[:, 0, 0], planes))
+    rows, samples = np.ceil(boxes[:, 0] - _ROUNDING).T  # the first sample inside
+    order = np.lexsort((phrases, samples, rows, planes))
     return Found(*(column[order] for column in columns))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from promptile.engine.detect.findings import Findings, Looks
+from promptile.engine.detect.linking import Slicing
 from promptile.errors import RunError
 from promptile.grid import rescale
 from promptile.run import PromptedRun
@@ -75,4 +76,5 @@ def _read(stores: Sequence[DetectionStore], asked: dict[str, Any], run: Prompted
         boxes=boxes,
         scores=scores,
         labels=labels.astype(np.int64),
+        slicing=None if asked["axis"] is None else Slicing(asked["axis"], run.grid.spacing[asked["axis"]]),
     )

@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from promptile.engine.detect.findings import Objects
 from promptile.grid import Window
 from promptile.prompts.area import Area
 from promptile.prompts.regions import Raster
 from promptile.prompts.types import Prompt, Prompts
-
-
-@dataclass(frozen=True, eq=False)
-class Objects:
-    """Objects that were found, in the order of their places.
-
-    Parameters
-    ----------
-    boxes : ndarray of float, shape (m, 2, ndim)
-        On sample edges of level 0.
-    scores : ndarray of float, shape (m,)
-        The detector's own.
-    phrases : sequence of str
-        What each of them is.
-    masks : sequence of Raster or None
-        Where the detector drew them.
-    """
-
-    boxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    phrases: Sequence[str]
-    masks: Sequence[Raster | None]
-
-    def of(self, rows: Sequence[int]) -> Objects:
-        """Some of them."""
-        return Objects(
-            self.boxes[list(rows)],
-            self.scores[list(rows)],
-            [self.phrases[n] for n in rows],
-            [self.masks[n] for n in rows],
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +27,14 @@ class Wish:
         return self.prompt.to_json() | {"detection": self.detection}
 
 
-def area_of(said: Prompts | None) -> Area | None:
-    """Where the user's boxes and polygons are: objects are wanted only there; None if there are none."""
-    ndim = 2
-    parts = []
-    for prompt in said or ():
-        ndim = prompt.points.shape[-1]
-        if prompt.box is not None or prompt.region is not None:
-            parts.append(replace(prompt, points=np.zeros((0, ndim)), labels=np.zeros(0, bool)))
-    return Area(Prompts(tuple(parts))) if parts else None
+def areas_of(said: Prompts) -> list[Area]:
+    """Where the user's boxes and polygons are, as one area: objects are wanted only there; none if there are none."""
+    parts = [
+        replace(prompt, points=prompt.points[:0], labels=prompt.labels[:0])
+        for prompt in said
+        if prompt.box is not None or prompt.region is not None
+    ]
+    return [Area(Prompts(tuple(parts)))] if parts else []
 
 
 def within(found: Objects, areas: Iterable[Area]) -> Objects:
@@ -80,32 +49,43 @@ def within(found: Objects, areas: Iterable[Area]) -> Objects:
     return found if not everywhere else found.of([n for n, box in enumerate(found.boxes) if inside(box)])
 
 
-def wishes(found: Objects, said: Prompts | None) -> list[Wish]:
+def wishes(found: Objects, said: Prompts, masks: Mapping[int, Raster], *, flat: bool) -> list[Wish]:
     """Prompts, numbered from 1 by place, and after them the objects that only the user sees.
 
     A positive point belongs to the smallest found box around it, and its object's other points go with it; where
     there is none, it is an object of its own. A found box with negative points and no positive one is left out.
+
+    Parameters
+    ----------
+    found : Objects
+    said : Prompts
+    masks : mapping of int to Raster
+        What the detector drew, by the number of the object.
+    flat : bool
+        Whether a model for images begins with one slice of a volume.
     """
     corrections, others = _corrections(found, said)
+    nothing = np.zeros((0, found.boxes.shape[-1])), np.zeros(0, bool)
     made: list[Wish] = []
-    for n, box in enumerate(found.boxes):
-        points, labels = corrections.get(n, (np.zeros((0, box.shape[-1])), np.zeros(0, bool)))
+    for n, box in enumerate(found.starts if flat else found.boxes):
+        points, labels = corrections.get(n, nothing)
         if len(labels) and not labels.any():
             continue
-        prompt = Prompt(len(made) + 1, points, labels, box, found.masks[n], found.phrases[n])
+        prompt = Prompt(len(made) + 1, points, labels, box, masks.get(n), found.phrases[n])
         made.append(Wish(prompt, float(found.scores[n])))
-    made += [Wish(replace(prompt, id=len(made) + n)) for n, prompt in enumerate(others, 1)]
+    count = len(made)
+    made += [Wish(replace(prompt, id=count + n)) for n, prompt in enumerate(others, 1)]
     return made
 
 
 Points = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
-def _corrections(found: Objects, said: Prompts | None) -> tuple[dict[int, Points], list[Prompt]]:
+def _corrections(found: Objects, said: Prompts) -> tuple[dict[int, Points], list[Prompt]]:
     """The points that go to each found object, and the user's objects that are none of them."""
     gathered: dict[int, list[Points]] = {}
     others = []
-    for prompt in said or ():
+    for prompt in said:
         on = {owner for point in prompt.points[prompt.labels] for owner in _around(found, point)}
         for owner in on:
             gathered.setdefault(owner, []).append((prompt.points, prompt.labels))

@@ -6,16 +6,16 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from promptile.engine.detect.findings import Findings, Found
+from promptile.engine.detect.findings import Findings
 from promptile.engine.detect.kept import findings_of
-from promptile.engine.detect.prompting import Objects, Wish, wishes, within
+from promptile.engine.detect.prompting import Wish, wishes, within
 from promptile.engine.detect.search import Search
 from promptile.engine.detect.tiles import detect_tiles
 from promptile.engine.execute.protocol import Executor
 from promptile.engine.job import Job
 from promptile.engine.progress import Progress
 from promptile.errors import ModelError
-from promptile.models.protocols import Promptable
+from promptile.models.protocols import ModelCard, Promptable
 from promptile.prompts.types import Prompts
 from promptile.run import PromptedRun
 from promptile.run.detections import claim, keep_failed
@@ -31,9 +31,9 @@ def check_promptable(job: Job) -> None:
         )
 
 
-def spec_of(search: Search, said: Prompts | None) -> dict[str, Any]:
+def spec_of(search: Search, said: Prompts) -> dict[str, Any]:
     """What a run says under ``text``."""
-    prompts = None if said is None else sha256(json.dumps(said.to_json()).encode()).hexdigest()
+    prompts = None if not len(said) else sha256(json.dumps(said.to_json()).encode()).hexdigest()
     threshold = search.asked.thresholds(search.detector.card).box
     return search.spec | {"box_threshold": threshold, "prompts": prompts}
 
@@ -51,13 +51,7 @@ def find(run: PromptedRun, search: Search, executor: Executor, progress: Progres
     return findings_of(run)
 
 
-def prompts_from(findings: Findings, search: Search, said: Prompts | None) -> list[Wish]:
+def prompts_from(findings: Findings, search: Search, said: Prompts, card: ModelCard) -> list[Wish]:
     """What a promptable model is to be asked."""
-    found = findings.merged()
-    objects = _objects(found, findings)
-    return wishes(within(objects, search.areas), said)
-
-
-def _objects(found: Found, findings: Findings) -> Objects:
-    phrases = [findings.phrases[n] for n in found.phrases]
-    return Objects(found.boxes, found.scores, phrases, [None] * len(found))
+    found = within(findings.objects(), search.areas)
+    return wishes(found, said, {}, flat=card.ndim == 2)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from promptile import models
 from promptile.engine.detect.options import Text
 from promptile.engine.lattice import Tiling
+from promptile.engine.slices import Slices
 from promptile.engine.views import look
 from promptile.errors import ModelError, UsageError
 from promptile.folders import Folder
@@ -68,12 +69,13 @@ class Search:
         *,
         channels: Sequence[int] | None = None,
         window: str | tuple[float, float] = "auto",
+        slices: Slices | None = None,
         areas: Sequence[Area] = (),
     ) -> Search:
         """Load the detector and see how it is to look; see `promptile.segment` for what the arguments mean."""
         found = _detector(detector)
         rendering = Rendering.of(source, channels=channels, window=window, limit=found.card.channels)
-        axis = None if source.grid.ndim == 2 else int(np.argmax(source.grid.spacing))
+        axis = None if source.grid.ndim == 2 else int((slices or Slices()).of(source.grid).axis)
         size, overlap = (asked.tiling or Tiling()).resolve(2, found.card.window, share=_SHARE)
         if axis is not None:
             size, overlap = (_insert(size, axis, 1), _insert(overlap, axis, 0))
