@@ -147,6 +147,43 @@ def test_objects_of_everything_are_named_in_their_table(scene, tmp_path):
     assert everything(scene, tmp_path / "all.run.zarr").objects.equals(again.run.objects)  # it is not computed again
 
 
+def test_everything_with_texts_leaves_the_objects_that_they_describe(scene, tmp_path):
+    out, said = tmp_path / "named.run.zarr", {"model": Coloured(2), "window": (0, 255), "ranker": ByColour()}
+    run = pt.segment(scene, everything=True, text=["red", "blue"], out=out, **said)
+    assert by_place(run) == {"red": "red", "blue": "blue"}
+    assert sorted(np.unique(run.labels[...])) == [0, *run.objects["id"]]
+    assert len(np.unique(truth()[run.labels[...] > 0])) == 2
+    again = pt.segment(scene, everything=True, text=["red", "blue"], out=out, **said | {"ranker": ByColour()})
+    assert again.objects.equals(run.objects)
+    with pytest.raises(RunError, match="made from something else"):
+        pt.segment(scene, everything=True, text=["green"], out=out, **said)
+    layered = pt.segment(scene, everything=pt.Everything(keep="all"), text="red", **said)
+    assert by_place(layered) == {"red": "red"}
+    with pytest.raises(UsageError, match="give Phrases"):
+        pt.segment(scene, everything=True, text=pt.Text("red"), **said)
+    with pytest.raises(UsageError, match="add everything=True"):
+        pt.segment(scene, text=pt.Phrases("red"), **said | {"model": "basin"})
+
+
+def test_naming_that_was_killed_is_done_again(scene, tmp_path, monkeypatch):
+    from promptile.run import TiledRun
+
+    out, said = tmp_path / "named.run.zarr", {"model": Coloured(2), "window": (0, 255), "ranker": ByColour()}
+    finish = TiledRun.finish
+
+    def killed(self, objects, failed):
+        if "rank_score" in objects:
+            raise KeyboardInterrupt
+        finish(self, objects, failed)
+
+    monkeypatch.setattr(TiledRun, "finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pt.segment(scene, everything=True, text=["red", "blue"], out=out, **said)
+    monkeypatch.setattr(TiledRun, "finish", finish)
+    run = pt.segment(scene, everything=True, text=["red", "blue"], out=out, **said)
+    assert by_place(run) == {"red": "red", "blue": "blue"}
+
+
 def test_the_background_and_the_threshold_leave_objects_without_a_category():
     logits = np.log(np.array([[0.5, 0.2, 0.3], [0.3, 0.3, 0.4], [0.45, 0.15, 0.4]], np.float32))
     assert [label.category for label in labels_of(logits, Phrases(["a", "b"]))] == ["a", "", ""]

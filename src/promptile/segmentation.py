@@ -20,6 +20,7 @@ from promptile.engine.growing import grow_all
 from promptile.engine.job import Job
 from promptile.engine.lattice import Tiling
 from promptile.engine.progress import Progress, silent
+from promptile.engine.ranking import RANKER, Cutter, Naming, Phrases, loaded, name_objects
 from promptile.engine.slices import Slices
 from promptile.errors import UsageError
 from promptile.models.protocols import Model
@@ -38,8 +39,9 @@ def segment(
     prompts: Prompts | None = None,
     *,
     everything: bool | Everything = False,
-    text: str | Sequence[str] | Text | None = None,
+    text: str | Sequence[str] | Text | Phrases | None = None,
     detector: str | Model = DETECTOR,
+    ranker: str | Model = RANKER,
     model: str | Model = "basin",
     out: str | os.PathLike[str] | None = None,
     tiling: Tiling | None = None,
@@ -63,11 +65,15 @@ def segment(
         One object per prompt id.
     everything : bool or Everything
         Instead of prompts: all objects that the model sees. `Everything` says which are kept.
-    text : str, sequence of str, or Text, optional
+    text : str, sequence of str, Text or Phrases, optional
         All objects of these names, each a category. With prompts, boxes and polygons limit where to look, positive and
         negative points correct what is found. `Text` says how sure the detector must be, and where it looks.
+        With everything, no detector looks: of all that the model sees those objects are left that a text describes,
+        and `Phrases` says how well.
     detector : str or Model
         What finds objects by text; a model then draws them.
+    ranker : str or Model
+        What compares objects with texts, for everything.
     model : str or Model
         A name of `promptile.models.names()`, or any object that satisfies the protocol.
     out : path or URL, optional
@@ -106,7 +112,7 @@ def segment(
     PromptileError
         If the inputs do not fit each other; nothing is computed then.
     """
-    if bool(everything) == (prompts is not None or text is not None):
+    if bool(everything) == (prompts is not None or (text is not None and not everything)):
         raise UsageError("Say what is wanted: prompts, text, or everything=True")
     if not everything and text is None and (workers != 1 or scheduler is not None):
         raise UsageError(
@@ -123,8 +129,9 @@ def segment(
         asked = everything if isinstance(everything, Everything) else Everything()
         if level is not None:
             raise UsageError("`level` is where points are asked: for everything, give Everything(levels=...)")
+        naming = None if text is None else Naming(_phrases(text), loaded(ranker))
         with execute.choose(workers, scheduler) as executor:
-            return _everything(job, asked, out, restart, executor, progress or silent)
+            return _everything(_All(job, asked, naming), out, restart, executor, progress or silent)
     if prompts is not None and not isinstance(prompts, Prompts):
         raise UsageError(f"Prompts are what Prompts.read or Prompts.of gives, not {type(prompts).__name__}")
     wanted = _inside(prompts or Prompts(()), job.source, skip_outside)
@@ -133,7 +140,7 @@ def segment(
         search = Search.prepare(
             job.source,
             detector,
-            Text.of(text),
+            _searched(text),
             channels=channels,
             window=window,
             slices=job.slices,
@@ -176,20 +183,45 @@ def start_run(
     return run
 
 
+@dataclass(frozen=True, eq=False)
+class _All:
+    """What is wanted of everything, and of which model."""
+
+    job: Job
+    asked: Everything
+    naming: Naming | None
+
+
+def _phrases(text: str | Sequence[str] | Text | Phrases) -> Phrases:
+    """What objects may be called."""
+    if isinstance(text, Text):
+        raise UsageError("Text says how a detector looks: with everything=True give Phrases, or the texts alone")
+    return text if isinstance(text, Phrases) else Phrases(text)
+
+
+def _searched(text: str | Sequence[str] | Text | Phrases) -> Text:
+    """What a detector looks for."""
+    if isinstance(text, Phrases):
+        raise UsageError("Phrases compares objects with texts: add everything=True, or give Text")
+    return Text.of(text)
+
+
 def _everything(
-    job: Job,
-    asked: Everything,
+    wanted: _All,
     out: str | os.PathLike[str] | None,
     restart: bool,
     executor: Executor,
     progress: Progress,
 ) -> TiledRun:
+    job, asked, naming = wanted.job, wanted.asked, wanted.naming
     check_proposer(job, asked)
-    spec = job.spec | {"everything": asked.spec(job)}
+    spec = job.spec | {"everything": asked.spec(job)} | ({} if naming is None else {"named": naming.spec})
     run = TiledRun.start(out or _temporary(), spec, restart=restart)
     _settle(run, job, out)
     try:
         compute(run, job, asked, executor, progress)
+        if naming is not None:
+            name_objects(run, Cutter(job.source, job.rendering), naming, progress)
     finally:
         run.close()
     return run

@@ -54,7 +54,7 @@ def phrases_of(options: argparse.Namespace) -> Phrases:
 def ranker_of(options: argparse.Namespace) -> str | Model:
     """The ranker that was named, loaded if more than its name was said."""
     from promptile import models
-    from promptile.session.classifying import RANKER
+    from promptile.engine.ranking import RANKER
 
     name = options.ranker or RANKER
     if options.ranker_weights is None and options.device is None:

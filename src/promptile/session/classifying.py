@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promptile.engine.progress import Progress, silent
-from promptile.engine.ranking import Cutter, Label, Phrases, label_table, loaded, rank
+from promptile.engine.ranking import RANKER, Cutter, Label, Phrases, label_table, loaded, rank
 from promptile.errors import RunError
 from promptile.models.protocols import Model
 from promptile.rendering import Rendering
@@ -18,9 +18,6 @@ from promptile.session.objects import Objects
 from promptile.session.taking import is_of
 from promptile.sources import open_source
 from promptile.sources.protocol import Source
-
-RANKER = "clip-b32"
-"""What ranks if nothing else is said."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@
 """
 
 from promptile.engine.ranking.cutouts import Cutter
-from promptile.engine.ranking.naming import label_table, name_objects
-from promptile.engine.ranking.options import Phrases
+from promptile.engine.ranking.naming import Naming, label_table, name_objects
+from promptile.engine.ranking.options import RANKER, Phrases
 from promptile.engine.ranking.ranking import Label, loaded, rank
 
-__all__ = ["Cutter", "Label", "Phrases", "label_table", "loaded", "name_objects", "rank"]
+__all__ = ["RANKER", "Cutter", "Label", "Naming", "Phrases", "label_table", "loaded", "name_objects", "rank"]

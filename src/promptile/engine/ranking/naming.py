@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,12 +22,32 @@ RANKED = "rank_score"
 """Column of the table of objects: the share of the best phrase."""
 
 
+@dataclass(frozen=True, eq=False)
+class Naming:
+    """What objects of everything may be, and what says so; those that are none of it are left out.
+
+    Parameters
+    ----------
+    phrases : Phrases
+    ranker : Ranker
+    """
+
+    phrases: Phrases
+    ranker: Ranker
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What decides the names; JSON-able."""
+        card = self.ranker.card
+        return self.phrases.to_json() | {"ranker": {"name": card.name, "digest": card.digest}}
+
+
 def label_table(run: TiledRun, labels: Mapping[int, Label]) -> None:
     """Give the objects of a run these categories, all at once; the run must be locked."""
     run.finish(_labelled(run.objects, labels), run.failed)
 
 
-def name_objects(run: TiledRun, cutter: Cutter, ranker: Ranker, phrases: Phrases, progress: Progress) -> None:
+def name_objects(run: TiledRun, cutter: Cutter, naming: Naming, progress: Progress) -> None:
     """Name the objects of a run, and leave out those that have no name; the run must be locked.
 
     The table is written last: a run that was stopped is named again, and what is left of its labels does not matter.
@@ -34,7 +56,7 @@ def name_objects(run: TiledRun, cutter: Cutter, ranker: Ranker, phrases: Phrases
         return
     total = len(run.objects)
     labels: dict[int, Label] = {}
-    for object_id, label in rank(run, cutter, ranker, phrases):
+    for object_id, label in rank(run, cutter, naming.ranker, naming.phrases):
         labels[object_id] = label
         progress("names", len(labels), total)
     table = _labelled(run.objects, labels)

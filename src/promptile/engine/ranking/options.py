@@ -8,6 +8,8 @@ from typing import Any
 
 from promptile.errors import UsageError
 
+RANKER = "clip-b32"
+"""What compares objects with texts, if nothing else is said."""
 BACKGROUND = "background"
 """What objects are compared with beside the phrases, if nothing else is said."""
 THRESHOLD = 0.5
