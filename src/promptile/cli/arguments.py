@@ -10,6 +10,7 @@ from promptile.cli import caching, modelling
 from promptile.cli import commands as do
 from promptile.cli.measuring import measure_run
 from promptile.cli.replaying import replay_run
+from promptile.cli.searching import add_text
 from promptile.cli.statuses import USAGE
 
 
@@ -51,15 +52,16 @@ def _add_segment(commands: Any) -> None:
         commands,
         "segment",
         do.segment_image,
-        "segment objects from points, boxes or polygons, or everything",
+        "segment objects from points, boxes, polygons or texts, or everything",
         "promptile segment scene.tif --boxes boxes.geojson --out objects.gpkg --out labels.tif",
     )
     parser.add_argument("image", metavar="IMAGE", help="GeoTIFF, NIfTI, NRRD, MHA, DICOM folder, Zarr, ...")
-    prompts = parser.add_mutually_exclusive_group(required=True)
+    prompts = parser.add_mutually_exclusive_group()
     prompts.add_argument("--points", metavar="F", help="clicks: one object per positive point, or as `object` says")
     prompts.add_argument("--boxes", metavar="F", help="boxes: one object per polygon's bounds")
     prompts.add_argument("--prompts", metavar="F", help="points, boxes and polygons, grouped by `object`")
     prompts.add_argument("--everything", action="store_true", help="all objects, wherever they are")
+    parser.add_argument("--text", action="append", default=[], metavar="T", help="objects by name; several times")
     out = parser.add_argument_group("result")
     _add_out(out)
     out.add_argument("--run", metavar="DIR", help="where the run is kept (default: beside the first --out)")
@@ -71,7 +73,8 @@ def _add_segment(commands: Any) -> None:
     _add_view(how, "half a tile; for everything an eighth")
     how.add_argument("--skip-outside", action="store_true", help="leave out prompts that lie outside the image")
     _add_image_choice(how)
-    _add_everything(parser.add_argument_group("everything"))
+    add_text(parser.add_argument_group("texts"))
+    _add_everything(parser.add_argument_group("everything, and texts where it says so"))
     _add_shaping(parser.add_argument_group("outlines in vector files"))
     _add_talk(parser, progress=True)
 
@@ -91,10 +94,10 @@ def _add_everything(parser: Any) -> None:
         choices=["best", "whole", "part", "all"],
         help="of objects that hold one another: the better ones, the outermost, the innermost, or all of them",
     )
-    parser.add_argument("--levels", metavar="0,2,4|auto", help="resolutions to look at (default: 0)")
-    parser.add_argument("--aoi", metavar="F", help="polygons or boxes: only here, in any coordinate system")
+    parser.add_argument("--levels", metavar="0,2,4|auto", help="resolutions to look at (default: 0; texts: auto)")
+    parser.add_argument("--aoi", metavar="F", help="polygons or boxes: only here; also for texts")
     parser.add_argument("--min-region", type=int, default=0, metavar="N", help="leave out objects below N samples")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that answer tiles")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that answer tiles; also for texts")
     parser.add_argument("--scheduler", metavar="tcp://...|local", help="a dask cluster that answers tiles")
     parser.add_argument("--points-per-side", type=int, metavar="N", help="ask N × N points per 1024 × 1024 samples")
     parser.add_argument("--points-per-batch", type=int, metavar="N", help="points asked at a time")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptile.cli.outputs import check_outs, report, run_beside, write_outs
+from promptile.cli.searching import check_asked, detector_of, text_of
 from promptile.cli.statuses import OK
 from promptile.cli.talk import print_facts, show_progress
 from promptile.cli.wishes import channels_of, everything_of, level_of, model_of, prompts_of
@@ -27,18 +28,21 @@ def segment_image(options: argparse.Namespace) -> int:
     from promptile.engine.lattice import Tiling
     from promptile.segmentation import segment
 
+    check_asked(options)
     if not options.out and not options.run:
         raise UsageError("Nothing would be kept: say where to with --out FILE or --run DIR")
     source = _open(options)
     said = {kind: getattr(options, kind) for kind in ("points", "boxes", "prompts", "aoi")}
     used = {"image": options.image, "run": options.run, **{f"file of --{kind}": name for kind, name in said.items()}}
     check_outs(options, source.grid, {what: name for what, name in used.items() if name is not None})
-    prompts = None if options.everything else prompts_of(options, source.grid)
+    prompts = prompts_of(options, source.grid)
     with show_progress(options) as progress:
         run = segment(
             source,
             prompts,
             everything=everything_of(options, source.grid),
+            text=text_of(options, source.grid),
+            detector=detector_of(options),
             model=model_of(options, source.grid.ndim),
             out=options.run or run_beside(options.out[0]),
             tiling=Tiling(options.tile, options.overlap),

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 _GRID = ("points_per_side", "points_per_batch", "pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
 """Options of the grid of points, by the names of its parameters."""
 
-_FOR_EVERYTHING = ("keep", "levels", "aoi", "min_region", "workers", "scheduler", *_GRID)
+_FOR_TEXT = ("levels", "aoi", "workers", "scheduler")
+
+_FOR_EVERYTHING = ("keep", "min_region", *_GRID, *_FOR_TEXT)
 
 
 def model_of(options: argparse.Namespace, ndim: int) -> str | Model:
@@ -29,14 +31,18 @@ def model_of(options: argparse.Namespace, ndim: int) -> str | Model:
     return models.load(options.model, ndim, weights=options.weights, device=options.device)
 
 
-def prompts_of(options: argparse.Namespace, grid: Grid) -> Prompts:
-    """The prompts of the file that was given."""
+def prompts_of(options: argparse.Namespace, grid: Grid) -> Prompts | None:
+    """The prompts of the file that was given; None if there is none."""
     from promptile.prompts.reading import read_prompts
 
-    if unused := [name for name in _FOR_EVERYTHING if getattr(options, name)]:
-        raise UsageError(
-            f"--{unused[0].replace('_', '-')} means nothing for prompts: leave it out, or use --everything"
-        )
+    if options.everything:
+        return None
+    refused = [name for name in _FOR_EVERYTHING if not (options.text and name in _FOR_TEXT)]
+    if unused := [name for name in refused if getattr(options, name)]:
+        what = "texts" if options.text else "prompts"
+        raise UsageError(f"--{unused[0].replace('_', '-')} means nothing for {what}: leave it out, or use --everything")
+    if options.text and options.points is options.boxes is options.prompts is None:
+        return None
     kind: Kind = "prompts" if options.prompts is not None else "boxes" if options.boxes is not None else "points"
     return read_prompts(getattr(options, kind), grid, kind=kind)
 
