@@ -98,7 +98,7 @@ class PointGrid:
         answers = self._answers(embedding, [_click(point) for point in points])
         seen: list[_Packed] = []
         for masks in answers:
-            if not len(masks.scores):
+            if isinstance(self.model, Selective) and not len(masks.scores):
                 continue
             check_masks(masks, self.model.card, view.shape)
             seen += _sure(masks, view.valid, self.parameters)
