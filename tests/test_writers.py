@@ -395,11 +395,14 @@ def test_an_empty_result_is_all_background(tmp_path: Path, suffix: str) -> None:
 # ---------------------------------------------------------------- places
 
 
+ANYWHERE = [suffix for suffix in writers.SUFFIXES if suffix not in writers.DICOM]
+
+
 def grid_for(suffix: str) -> Grid:
     return MAPS["north_up"] if suffix in VECTORS + RASTERS else SOLIDS["oblique"]
 
 
-@pytest.mark.parametrize("suffix", writers.SUFFIXES)
+@pytest.mark.parametrize("suffix", ANYWHERE)
 def test_an_existing_file_needs_overwrite(tmp_path: Path, suffix: str) -> None:
     result = FakeResult.drawn(grid_for(suffix))
     path = writers.write(result, tmp_path / f"o{suffix}")
@@ -419,7 +422,7 @@ def test_an_existing_file_needs_overwrite(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("torn"), KeyboardInterrupt()], ids=["error", "interrupt"])
-@pytest.mark.parametrize("suffix", writers.SUFFIXES)
+@pytest.mark.parametrize("suffix", ANYWHERE)
 def test_nothing_half_written_stays(tmp_path: Path, suffix: str, error: BaseException) -> None:
     result = FakeResult.drawn(grid_for(suffix))
     path = writers.write(result, tmp_path / f"o{suffix}")
@@ -436,14 +439,14 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 sys.path.insert(0, {tests!r})
-from test_writers import FakeResult, grid_for
+from test_writers import ANYWHERE, FakeResult, grid_for
 from promptile import writers
 from promptile.errors import OutputError
 from promptile.masks import ObjectMask
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # a write beyond fails as on a full disk
-for suffix in writers.SUFFIXES:
+for suffix in ANYWHERE:
     grid = grid_for(suffix)
     grid = type(grid)((*grid.shape[:-2], 600, 600), grid.affine, grid.space)
     samples = (np.random.default_rng(n).random(grid.shape) < 0.02 for n in range(5))
@@ -461,8 +464,8 @@ def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
     script = FULL_DISK.format(tests=str(Path(__file__).parent), folder=str(folder))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert len(lines) == len(writers.SUFFIXES), done.stdout + done.stderr
-    for line, suffix in zip(lines, writers.SUFFIXES, strict=True):
+    assert len(lines) == len(ANYWHERE), done.stdout + done.stderr
+    for line, suffix in zip(lines, ANYWHERE, strict=True):
         assert line.startswith(f"{folder}/o{suffix} cannot be written: ")
     assert leftovers(folder) == []
 
@@ -478,7 +481,8 @@ def refusals(tmp_path: Path) -> dict[str, tuple[Path, Grid, str]]:
     north, solid = MAPS["north_up"], SOLIDS["oblique"]
     return {
         "unknown": (tmp_path / "o.png", north, r"\.gpkg .*\.zarr"),
-        "dicom": (tmp_path / "o.seg.dcm", solid, r"\.nii\.gz"),
+        "dicom": (tmp_path / "o.dcm", solid, r"\.nii\.gz"),
+        "no body": (tmp_path / "o.seg.dcm", north, r"medical volumes.*\.tif"),
         "none": (tmp_path / "objects", north, r"\.gpkg"),
         "only": (tmp_path / ".gpkg", north, r"\.gpkg"),
         "run": (tmp_path / "o.run.zarr", north, "name of a run"),
@@ -515,7 +519,7 @@ def test_folders_are_not_replaced_blindly(tmp_path: Path) -> None:
 
 
 def test_suffixes_in_capitals_are_known(tmp_path: Path) -> None:
-    for suffix in writers.SUFFIXES:
+    for suffix in ANYWHERE:
         writers.check(tmp_path / f"O{suffix.upper()}", grid_for(suffix))
 
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from promptile import __version__
 from promptile.cli import caching, modelling
 from promptile.cli import commands as do
+from promptile.cli.classifying import add_ranking, classify_run
 from promptile.cli.measuring import measure_run
 from promptile.cli.replaying import replay_run
 from promptile.cli.searching import add_text
@@ -30,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (
         _add_segment, _add_export, _add_show, _add_info, _add_models, _add_embed, _add_cache, _add_compare,
-        _add_measure, _add_replay, _add_demo,
+        _add_measure, _add_classify, _add_replay, _add_demo,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -112,7 +113,7 @@ def _add_shaping(parser: Any) -> None:
     )
     parser.add_argument("--smooth", action="store_true", help="round corners off; borders stay shared")
     parser.add_argument("--min-area", type=float, default=0.0, metavar="A", help="leave out smaller objects (m², px)")
-    parser.add_argument("--fill-holes", type=float, default=0.0, metavar="A", help="fill smaller holes (m², px)")
+    parser.add_argument("--fill-holes", type=float, default=0.0, metavar="A", help="fill smaller holes (m², px, mm³)")
     parser.add_argument("--regularize", action="store_true", help="right angles, for buildings")
 
 
@@ -125,9 +126,15 @@ def _add_out(parser: Any, *, required: bool = False) -> None:
         required=required,
         metavar="FILE",
         help="write FILE; may be given several times; its suffix says how: .gpkg .geojson .fgb .parquet .shp .tif "
-        ".nii .nii.gz .nrrd .mha .zarr",
+        ".nii .nii.gz .nrrd .mha .seg.nrrd .seg.dcm .rt.dcm .zarr",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument(
+        "--on-overlap", choices=["score", "first", "last"], help="which object labels show (default: the better score)"
+    )
+    parser.add_argument(
+        "--remove-islands", type=float, default=0.0, metavar="V", help="remove smaller pieces of objects (mm³)"
+    )
 
 
 def _add_image_choice(parser: Any) -> None:
@@ -244,6 +251,22 @@ def _add_measure(commands: Any) -> None:
     parser.add_argument("--out", "-o", action="append", default=[], metavar="FILE", help="write FILE: .csv or .json")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     _add_talk(parser)
+
+
+def _add_classify(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "classify",
+        classify_run,
+        "name the objects of a run by the texts that describe them",
+        "promptile classify scene.run.zarr --text building --text tree",
+    )
+    parser.add_argument("run", metavar="RUN", help="a folder NAME.run.zarr")
+    parser.add_argument("--text", action="append", required=True, metavar="T", help="a category; several times")
+    add_ranking(parser)
+    parser.add_argument("--device", metavar="auto|cpu|cuda|mps", help="where the ranker computes (default: auto)")
+    parser.add_argument("--image", metavar="IMAGE", help="the image, if it is not where it was")
+    _add_talk(parser, progress=True)
 
 
 def _add_replay(commands: Any) -> None:

@@ -34,7 +34,8 @@ def segment_image(options: argparse.Namespace) -> int:
     source = _open(options)
     said = {kind: getattr(options, kind) for kind in ("points", "boxes", "prompts", "aoi")}
     used = {"image": options.image, "run": options.run, **{f"file of --{kind}": name for kind, name in said.items()}}
-    check_outs(options, source.grid, {what: name for what, name in used.items() if name is not None})
+    there = {what: name for what, name in used.items() if name is not None}
+    check_outs(options, source.grid, there, getattr(source, "place", {}))
     prompts = prompts_of(options, source.grid)
     with show_progress(options) as progress:
         run = segment(
@@ -68,7 +69,7 @@ def export_run(options: argparse.Namespace) -> int:
         raise RunError(f"{run.path} still waits for {run.waiting}: give its command again")
     if not run.finished:
         raise RunError(f"{run.path} was stopped before its labels were painted: give its command again")
-    check_outs(options, run.grid, {"run": run.path})
+    check_outs(options, run.grid, {"run": run.path}, run.image)
     for path in options.out:
         if _is_image_of(run, path):
             raise UsageError(f"--out {path} is the image of the run: choose another name")

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from promptile.cli.statuses import FAILED, OK
 from promptile.errors import UsageError
@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from promptile.grid import Grid
     from promptile.run import Run
     from promptile.vectors import Shaping
+    from promptile.writers import Cleaning
+    from promptile.writers.cleaning import OnOverlap
 
 
-def check_outs(options: argparse.Namespace, grid: Grid, used: Mapping[str, str | Path]) -> None:
-    """Refuse what cannot be written, and what would replace one of the things used, even with --overwrite."""
+def check_outs(
+    options: argparse.Namespace, grid: Grid, used: Mapping[str, str | Path], image: Mapping[str, Any]
+) -> None:
+    """Refuse what cannot be written, and what would replace one of the things used, even with --overwrite.
+
+    `image` is what opens the image again: DICOM results refer to it.
+    """
     from promptile import writers
 
+    cleaning_of(options, grid)
     places: set[Path] = set()
     for out in options.out:
         path = Path(out).expanduser()
@@ -33,10 +41,34 @@ def check_outs(options: argparse.Namespace, grid: Grid, used: Mapping[str, str |
             raise UsageError(f"--out {out} is given twice: leave one out")
         places.add(path.resolve())
         writers.check(path, grid, options.overwrite, _shaping_for(path, options))
-    if options.out and not _shaping(options).plain and not any(writers.is_vector(out) for out in options.out):
+        writers.check_image(path, grid, image)
+    if (
+        grid.ndim == 2
+        and options.out
+        and not _shaping(options).plain
+        and not any(writers.is_vector(out) for out in options.out)
+    ):
         raise UsageError(
             "Outlines are only shaped in vector files: add an --out with .gpkg, .geojson, .fgb, .parquet or .shp"
         )
+
+
+def cleaning_of(options: argparse.Namespace, grid: Grid) -> Cleaning:
+    """What becomes of samples: in volumes holes are filled there, in images in their outlines."""
+    from promptile.writers import Cleaning
+
+    overlap: OnOverlap = options.on_overlap or "score"
+    if grid.ndim == 3:
+        others = [name for name in ("simplify", "smooth", "min_area", "regularize") if getattr(options, name)]
+        if others:
+            raise UsageError(
+                f"--{others[0].replace('_', '-')} shapes outlines, and a volume has none: leave it out; samples are"
+                " shaped by --fill-holes and --remove-islands"
+            )
+        return Cleaning(overlap, options.fill_holes, options.remove_islands)
+    if options.remove_islands:
+        raise UsageError("--remove-islands is for volumes: use --min-area, which leaves out small objects")
+    return Cleaning(overlap)
 
 
 def _shaping(options: argparse.Namespace) -> Shaping:
@@ -54,10 +86,13 @@ def _shaping_for(path: str | Path, options: argparse.Namespace) -> Shaping:
 
 def write_outs(options: argparse.Namespace, run: Run, progress: Progress | None = None) -> None:
     """Write the result to every `--out`."""
+    from promptile import writers
+
     for path in options.out:
         if progress is not None:
             progress(f"writing {Path(path).name}", 0, 1)
-        run.write(path, overwrite=options.overwrite, shaping=_shaping_for(path, options))
+        shaping, cleaning = _shaping_for(path, options), cleaning_of(options, run.grid)
+        writers.write(run, path, overwrite=options.overwrite, shaping=shaping, cleaning=cleaning)
 
 
 def _same(path: Path, other: Path) -> bool:

@@ -42,18 +42,33 @@ def open_dicom(path: str | Path, *, time: int | None = None, series: str | int |
         form a regular grid, or if there are several time points and `time` names none of them.
     """
     path = Path(path)
+    slices, grid, point = _ordered(path, time, series)
+    return _source(path, slices, grid, point)
+
+
+def files_of(image: str | Path, *, time: int | None = None, series: str | int | None = None, **_: Any) -> list[Path]:
+    """The files of an image in the order of its slices; none if it is not DICOM. Takes what opens the image."""
+    path = Path(image)
+    if not path.is_dir() and not is_dicom(path) and path.suffix.lower() not in _SUFFIXES:
+        return []
+    if path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup")):
+        return []
+    return [s.path for s in _ordered(path, time, series)[0]]
+
+
+def _ordered(path: Path, time: int | None, series: str | int | None) -> tuple[list[Slice], Grid, int | None]:
+    """The slices of an image in order, their grid, and which time point they are of several."""
     if path.is_dir():
         slices = _choose(path, _series(_folder(path)), series)
     else:
         if series is not None:
             raise UsageError(f"`series` means nothing for the one file {path.name}: leave it out")
         slices = _series_of(path)
-    first = slices[0]
-    if first.modality == "SEG":
+    if slices[0].modality == "SEG":
         raise SourceError(f"{path.name} is a DICOM segmentation, labels and no image: open the series it belongs to")
     points, grid = stack(path.name, slices)
     point = choose_time(path.name, len(points), time)
-    return _source(path, points[point or 0], grid, point)
+    return points[point or 0], grid, point
 
 
 def _source(path: Path, slices: Sequence[Slice], grid: Grid, point: int | None) -> ImageSource:

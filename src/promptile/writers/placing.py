@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,13 @@ _SIDECARS = {
     ".gpkg": (".gpkg-wal", ".gpkg-shm", ".gpkg-journal"),
 }
 """Files that belong to another one; those of a file that is replaced would be wrong for its successor."""
+
+
+def sidecars(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Files that are written beside `path`: NIfTI has no place for the names of labels."""
+    name = os.fspath(path).lower()
+    suffix = next((s for s in (".nii.gz", ".nii") if name.endswith(s)), "")
+    return (Path(os.fspath(path)[: -len(suffix)] + ".json"),) if suffix else ()
 
 
 @contextmanager

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import gzip
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from promptile.grid import Grid, Window
+from promptile.writers.naming import segments_of
 from promptile.writers.origin import label_type
+from promptile.writers.placing import sidecars
 from promptile.writers.protocol import Result
 
 FAILURES: tuple[type[Exception], ...] = (OSError, RuntimeError)
@@ -33,6 +37,19 @@ def write(result: Result, path: Path) -> None:
             cut = tuple(slice(a, b) for a, b in zip(slab.start[::-1], slab.stop[::-1], strict=True))
             labels[cut] = sitk.GetImageFromArray(part.astype(label_type(result)))
     _save(labels, path)
+    for sidecar in sidecars(path):
+        sidecar.write_text(json.dumps(_names(result), indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _names(result: Result) -> dict[str, Any]:
+    """What each label value is: name, category, colour (red, green, blue), score; and where they come from."""
+    objects = result.objects
+    scores = objects["score"].tolist() if "score" in objects else [None] * len(objects)
+    labels = {
+        str(s.id): {"name": s.name, "category": s.category, "colour": s.colour, "score": None if v != v else v}
+        for s, v in zip(segments_of(result), scores, strict=True)
+    }
+    return {"labels": labels, "origin": dict(result.origin)}
 
 
 def _save(labels: sitk.Image, path: Path) -> None:

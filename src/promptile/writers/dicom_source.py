@@ -1,0 +1,83 @@
+"""The DICOM series that a result was made from: what its segmentations must refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from promptile.errors import OutputError, PromptileError
+from promptile.grid import Grid
+from promptile.sources import open_source
+from promptile.sources.dicom import files_of
+from promptile.writers.protocol import Result
+
+_INSTEAD = "use .seg.nrrd or .nii.gz"
+
+_NEEDED = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+_MAY_BE_EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
+)  # fmt: skip
+
+
+def place_of(result: Result) -> Mapping[str, Any]:
+    """Where the image is that a result was made from; empty if nobody knows."""
+    place: Mapping[str, Any] = getattr(result, "image", {})
+    return place
+
+
+def headers_of(place: Mapping[str, Any], grid: Grid, name: str) -> list[Dataset]:
+    """Headers of a series, without samples: one per slice in the order of the grid, or one with all frames.
+
+    Parameters
+    ----------
+    place : mapping
+        What `promptile.open` takes to open the image.
+    grid : Grid
+        Of the result; it must be the image's own.
+    name : str
+        Of the file to be written, for messages.
+
+    Raises
+    ------
+    OutputError
+        If the image is no DICOM series, is not there, was resampled, or says too little to be referred to.
+    """
+    if not place:
+        raise OutputError(f"{name} refers to the DICOM series it was made from, which is not known: {_INSTEAD}")
+    if not Path(place["image"]).exists():
+        raise OutputError(f"{name} refers to the DICOM series at {place['image']}, which is not there: put it back, or"
+                          f" {_INSTEAD}")  # fmt: skip
+    try:
+        files = files_of(**place)
+        same = not place.get("resample") and open_source(**place).grid == grid
+    except PromptileError as error:
+        raise OutputError(f"{name} refers to a DICOM series, and {error}: {_INSTEAD}") from error
+    if not files:
+        raise OutputError(f"{name} refers to DICOM images and {Path(place['image']).name} is none: {_INSTEAD}")
+    if not same:
+        raise OutputError(f"{name} lies on the slices of its series, and the image was resampled: {_INSTEAD}")
+    headers = [_header(file, name) for file in files]
+    for header in headers:
+        if not header.get("SliceThickness"):
+            header.SliceThickness = f"{grid.spacing[0]:.6g}"  # highdicom wants one
+    return headers
+
+
+def _header(file: Path, name: str) -> Dataset:
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    except (InvalidDicomError, OSError) as error:
+        raise OutputError(f"{name} refers to {file.name}, which cannot be read: {error}. {_INSTEAD}") from error
+    missing = [key for key in _NEEDED if not header.get(key)]
+    if missing:
+        raise OutputError(f"{name} refers to the series it was made from, which has no {missing[0]}: {_INSTEAD}")
+    for key in _MAY_BE_EMPTY:
+        if key not in header:
+            setattr(header, key, None)
+    return header
