@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from promptile.caches import FOLDER
 from promptile.embeddings import MemoryCache
+from promptile.engine.dialogue import key_of, turns
 from promptile.engine.kept import Kept, Seen
 from promptile.engine.progress import one_line
 from promptile.engine.views import check_masks, look
@@ -22,6 +25,9 @@ from promptile.sources.protocol import Source
 _log = logging.getLogger("promptile")
 
 CACHE_BYTES = 256 * 2**20
+
+_TOLD_BYTES = 16 * 2**20
+"""Memory for the last answers of a dialogue: four windows of 1024 samples, or two of a volume."""
 
 _NOWHERE = np.float32(-8)
 """Logit where the image has no data: certainly not object."""
@@ -59,6 +65,7 @@ class Embedder:
         self.model = model
         self.checkpoint = checkpoint
         self._cache: MemoryCache[Seen] = MemoryCache(cache_bytes)
+        self._told: MemoryCache[NDArray[np.float32]] = MemoryCache(_TOLD_BYTES)
         self._kept = Kept(source, rendering, model) if isinstance(model, Storable) else None
         if self._kept is not None and self._kept.obstacle:
             self._kept = None
@@ -82,6 +89,26 @@ class Embedder:
         if seen.valid.all():
             return masks
         return Masks(np.where(seen.valid, masks.logits, _NOWHERE), masks.scores)
+
+    def converse(self, window: Window, level: int, prompt: WindowPrompt) -> Masks:
+        """The same, but click by click if the model takes masks: each answer goes back to it with the next click.
+
+        The last answers are remembered, so that one more click costs one more prediction.
+        """
+        if "mask" not in self.model.card.abilities or prompt.mask is not None:
+            return self.predict(window, level, prompt)
+        *before, last = turns(prompt)
+        told = None
+        for turn in before:
+            told = self._told.get((window, level, key_of(turn)), partial(self._best, window, level, turn, told))
+        masks = self.predict(window, level, replace(last, mask=told))
+        self._told.get((window, level, key_of(last)), lambda: _best(masks))
+        return masks
+
+    def _best(
+        self, window: Window, level: int, prompt: WindowPrompt, told: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        return _best(self.predict(window, level, replace(prompt, mask=told)))
 
     def on_image(self, window: Window, level: int, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """``(n,)``: which points, in the window's index coordinates, lie where the image has data."""
@@ -114,3 +141,8 @@ class Embedder:
             _log.warning("Embeddings are not kept on disk: %s; say where with %s", one_line(error), FOLDER)
             self._kept = None
             return None
+
+
+def _best(masks: Masks) -> NDArray[np.float32]:
+    best: NDArray[np.float32] = masks.logits[int(np.argmax(masks.scores))].copy()  # its memory apart from the others'
+    return best

@@ -77,7 +77,7 @@ class Walk:
     def seed(self, index: Index, candidate: int | None = None) -> Candidates:
         """Ask the window in which (part of) the prompt lies, and take its best candidate, or the one that is named."""
         asked = self._on_image(index, self.prompt.within(self.lattice[index], self._factors))
-        masks = self.embedder.predict(self.lattice[index], self.level, asked)
+        masks = self.embedder.converse(self.lattice[index], self.level, asked)
         self._visits[index] += 1
         taken = int(np.argmax(masks.scores)) if candidate is None else min(candidate, len(masks.scores) - 1)
         self._accept(index, masks, taken)
