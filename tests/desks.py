@@ -17,12 +17,14 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from scipy import ndimage
 
 from kinds import write_tif
 from perfect import Perfect
 from promptile import Tiling
 from promptile._napari.settings import Settings
 from promptile.models import registry
+from promptile.models.protocols import Detections, ModelCard, Thresholds
 from proposers import Whole
 from test_run import scene
 
@@ -83,12 +85,41 @@ class PointsOnly(Oracle):
         self.card = replace(self.card, name="points-only", abilities=frozenset({"points"}))
 
 
-MODELS = ("oracle", "points-only")
+class Seer:
+    """Finds the values of the image: `odd` and `even` ones, the surer the larger; counts its looks."""
+
+    def __init__(self, ndim: int) -> None:
+        self.card = ModelCard(
+            name="seer",
+            family="test",
+            abilities=frozenset({"text"}),
+            ndim=2,
+            input="raw",
+            thresholds=Thresholds(0.3, 0.25),
+            digest="seer",
+        )
+
+    def detect(self, views, phrases, thresholds):
+        Seer.looks += len(views)
+        return [self._seen(view.samples[0].astype(int), list(phrases), thresholds.box) for view in views]
+
+    looks = 0
+
+    def _seen(self, values, phrases, least):
+        named = [(n, "odd" if n % 2 else "even") for n in np.unique(values)[::-1] if n]
+        seen = [(n, phrases.index(name)) for n, name in named if name in phrases and n / 10 >= least]
+        where = ndimage.find_objects(values)
+        boxes = [[[s.start - 0.5 for s in where[n - 1]], [s.stop - 0.5 for s in where[n - 1]]] for n, _ in seen]
+        scores, labels = np.array([n / 10 for n, _ in seen]), np.array([label for _, label in seen], np.int64)
+        return Detections(np.reshape(boxes, (-1, 2, 2)).astype(float), scores, labels)
+
+
+MODELS = ("oracle", "points-only", "seer")
 
 
 def install(monkeypatch, folder, model: str) -> None:
     """Have the models above installed, `model` chosen, and work kept in `folder`."""
-    ours = {"oracle": "oracle", "points-only": "PointsOnly"}
+    ours = {"oracle": "oracle", "points-only": "PointsOnly", "seer": "Seer"}
     points = [EntryPoint(name, f"desks:{what}", registry.GROUP) for name, what in ours.items()]
     real = registry.entry_points
     monkeypatch.setattr(registry, "entry_points", lambda group: [*real(group=group), *points])

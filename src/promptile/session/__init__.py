@@ -2,7 +2,7 @@
 
 from promptile.session.places import place_of, put_away
 from promptile.session.replaying import Replay, replay
-from promptile.session.requests import Asked, Request, asked_before, waiting
+from promptile.session.requests import Asked, Named, Request, asked_before, waiting
 from promptile.session.reviewing import Review
 from promptile.session.setting import Setting
 from promptile.session.strokes import Stroke
@@ -13,6 +13,7 @@ from promptile.session.worker import Ticket, Worker
 
 __all__ = [
     "Asked",
+    "Named",
     "Replay",
     "Request",
     "Review",

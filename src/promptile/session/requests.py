@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from promptile.engine.detect import Text
 from promptile.engine.everything import Everything
 from promptile.engine.flatten import Keep
 from promptile.engine.progress import Progress
@@ -28,14 +29,42 @@ _ASKED = ".json"
 """In place of the last suffix of a run: what was asked for."""
 
 
+@dataclass(frozen=True)
+class Named:
+    """Objects that are wanted by name.
+
+    Parameters
+    ----------
+    phrases : tuple of str
+    detector : str
+        The name of the model that looks for them.
+    box_threshold, text_threshold : float, optional
+        See `Text`; the detector's own by default.
+    """
+
+    phrases: tuple[str, ...]
+    detector: str
+    box_threshold: float | None = None
+    text_threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.detector:
+            raise UsageError("Which model is to look for it? Choose a detector")
+        self.text(None)
+
+    def text(self, area: Area | None) -> Text:
+        """What is wanted of `segment`."""
+        return Text(self.phrases, self.box_threshold, self.text_threshold, area=area)
+
+
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A run over many tiles: of everything, or of prompts.
+    """A run over many tiles: of everything, of prompts, or of what a text names.
 
     Parameters
     ----------
     prompts : Prompts, optional
-        Without them, everything is wanted.
+        Without them, and without `named`, everything is wanted; with `named`, they correct what is found.
     area : Prompts, optional
         Boxes and polygons: only what lies there is wanted. Without it, the whole image.
     keep : {"best", "whole", "part", "all"}
@@ -44,6 +73,7 @@ class Request:
         Smaller objects are left out, in samples.
     level : int, optional
         Where points are asked; default 0.
+    named : Named, optional
     """
 
     prompts: Prompts | None = None
@@ -51,13 +81,16 @@ class Request:
     keep: Keep = "best"
     min_region: int = 0
     level: int | None = None
+    named: Named | None = None
 
     def __post_init__(self) -> None:
         if self.keep not in get_args(Keep):
             raise UsageError(f"keep={self.keep!r} is not known: use {', '.join(get_args(Keep))}")
 
     @property
-    def what(self) -> Literal["everything", "prompts"]:
+    def what(self) -> Literal["everything", "prompts", "text"]:
+        if self.named is not None:
+            return "text"
         return "everything" if self.prompts is None else "prompts"
 
     def to_json(self) -> dict[str, Any]:
@@ -66,6 +99,7 @@ class Request:
             "keep": self.keep,
             "min_region": self.min_region,
             "level": self.level,
+            **({} if self.named is None else {"named": asdict(self.named)}),
         }
 
     @classmethod
@@ -75,11 +109,22 @@ class Request:
             key: None if stored[key] is None else Prompts(tuple(map(Prompt.from_json, stored[key])))
             for key in ("prompts", "area")
         }
-        return cls(**parts, keep=stored["keep"], min_region=stored["min_region"], level=stored.get("level"))
+        named = stored.get("named")
+        return cls(
+            **parts,
+            keep=stored["keep"],
+            min_region=stored["min_region"],
+            level=stored.get("level"),
+            named=None if named is None else Named(**named | {"phrases": tuple(named["phrases"])}),
+        )
 
     def place(self, session: Session) -> Path:
-        """Where its run lies, beside the session: the same for the same wishes, so that it goes on there."""
-        said = session.setting.to_json() | self.to_json()  # at its own level, wherever clicks are asked meanwhile
+        """Where its run lies, beside the session: the same for the same wishes, so that it goes on there.
+
+        How sure a detector must be makes no difference: what it said is kept, so that it need not be asked again.
+        """
+        alike = self if self.named is None else replace(self, named=replace(self.named, box_threshold=None))
+        said = session.setting.to_json() | alike.to_json()  # at its own level, wherever clicks are asked meanwhile
         digits = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:10]
         return _home(session) / f"{self.what}-{digits}{SUFFIX}"
 
@@ -98,14 +143,33 @@ class Request:
             If no prompt lies in the area.
         """
         place = self.place(session)
+        anew = self._asked_otherwise(place)
         Local(place.parent).write(place.with_suffix(_ASKED).name, json.dumps(self.to_json()).encode())
         area = None if self.area is None else Area(self.area)
         common: dict[str, Any] = {**session.options, "out": place, "progress": progress}
+        if self.named is not None:
+            return segment(
+                session.source,
+                self.prompts,
+                text=self.named.text(area),
+                detector=self.named.detector,
+                level=self.level,
+                restart=anew,
+                **common,
+            )
         if self.prompts is None:
             wanted = Everything(keep=self.keep, area=area, min_region=self.min_region)
             return segment(session.source, everything=wanted, **common)
         prompts = self.prompts if area is None else _within(self.prompts, area)
         return segment(session.source, prompts, level=self.level, **common)
+
+    def _asked_otherwise(self, place: Path) -> bool:
+        """Whether the run there was asked for at other scores: it is made anew, from what the detector said then."""
+        try:
+            before = Request.from_json(json.loads(place.with_suffix(_ASKED).read_text()))
+        except FileNotFoundError:
+            return False
+        return before.named != self.named
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from promptile.masks import ObjectMask
@@ -23,13 +25,16 @@ class Review:
         Gets what is accepted.
     run : Run
         Of the same image.
+    ids : collection of int, optional
+        Which of its objects; all by default.
     """
 
-    def __init__(self, session: Session, run: Run) -> None:
+    def __init__(self, session: Session, run: Run, ids: Collection[int] | None = None) -> None:
         check_same_image(run, session.run)
         self.session = session
         self.run = run
-        self.table: pd.DataFrame = run.objects.set_index("id", drop=False)
+        objects = run.objects.set_index("id", drop=False)
+        self.table: pd.DataFrame = objects if ids is None else objects[objects["id"].isin(list(ids))]
         self._ids: list[int] = [int(i) for i in self.table["id"]]
         self._about = about(run, [])
         self._at = 0

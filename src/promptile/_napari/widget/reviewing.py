@@ -58,7 +58,8 @@ class Reviewing:
             self._desk.runs.hide(run)  # or one would not see which one is looked at
             self._step(lambda review: None)
 
-        self._desk.order(lambda session: Review(session, run), done)
+        ids = self._desk.runs.wanted(run)
+        self._desk.order(lambda session: Review(session, run, ids), done)
 
     def end(self) -> None:
         """Look at no more proposals; those that wait go on waiting."""

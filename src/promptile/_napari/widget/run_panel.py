@@ -12,11 +12,13 @@ from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
 from promptile._napari.widget.desk import Desk
 from promptile._napari.widget.parts import Panel, button, column, form, row
 from promptile._napari.widget.runs import Wish
+from promptile._napari.widget.text_form import TextForm
+from promptile.errors import PromptileError
 from promptile.session import Request
 
 _WHERE = [("what is in view", "view"), ("an area", "area"), ("the whole image", "image")]
 _KEEP = [("the better of two", "best"), ("wholes", "whole"), ("parts", "part"), ("both, as a hierarchy", "all")]
-_EVERYTHING = "everything"
+_EVERYTHING, _PROMPTS, _TEXT = "everything", "prompts", "text"
 _NONE = "none"
 
 
@@ -27,7 +29,9 @@ class RunPanel(Panel):
         super().__init__("Run over many tiles", folded=True)
         self._desk = desk
         self._task: Any = None
-        self.what = ComboBox(choices=[_EVERYTHING, "prompts"], tooltip="All objects, or those that marks ask for")
+        self.what = ComboBox(
+            choices=[_EVERYTHING, _PROMPTS, _TEXT], tooltip="All objects, those that marks ask for, or by name"
+        )
         self.points = ComboBox(choices=self._layers(Points), tooltip="Points: each positive one is an object")
         self.shapes = ComboBox(choices=self._layers(Shapes), tooltip="Boxes and areas: each one is an object")
         self.where = ComboBox(choices=_WHERE, value="image", tooltip="Where objects are wanted")
@@ -43,6 +47,7 @@ class RunPanel(Panel):
             "Keep": self.keep,
             "Smallest": self.smallest,
         }
+        self.text = TextForm(desk)
         self.form = form([(text, widget.native) for text, widget in self.rows.items()])
         self.start = button("▶ Run", "Run in the background; go on clicking meanwhile", self._start)
         self.stop = button("■ Stop", "Stop after this tile; the same run goes on from there", desk.runs.cancel)
@@ -53,6 +58,7 @@ class RunPanel(Panel):
         self.proposal = _Proposal(desk)
         for widget in (
             self.form,
+            self.text,
             row(self.start, self.stop),
             self.bar,
             self.again,
@@ -80,6 +86,7 @@ class RunPanel(Panel):
     def wish(self) -> Wish:
         """What was chosen."""
         by_prompts = self.what.value != _EVERYTHING
+        named = self.text.named if self.what.value == _TEXT else None
         return Wish(
             points=self._chosen(self.points) if by_prompts else None,
             shapes=self._chosen(self.shapes) if by_prompts else None,
@@ -87,6 +94,7 @@ class RunPanel(Panel):
             area=self._chosen(self.area),
             keep=self.keep.value,
             min_region=self.smallest.value,
+            named=named,
         )
 
     def _layer_events(self) -> list[Any]:
@@ -121,10 +129,15 @@ class RunPanel(Panel):
         layout = self.form.layout()
         for text, visible in shown.items():
             layout.setRowVisible(self.rows[text].native, visible)
+        self.text.setVisible(self.what.value == _TEXT)
 
     def _start(self) -> None:
-        wish = self.wish()
-        if self.what.value != _EVERYTHING and wish.points is None and wish.shapes is None:
+        try:
+            wish = self.wish()
+        except PromptileError as error:
+            self._desk.told.emit(str(error), True)
+            return
+        if self.what.value == _PROMPTS and wish.points is None and wish.shapes is None:
             self._desk.told.emit("Choose a layer of points or boxes, or run everything", True)
             return
         self._desk.runs.begin(wish)

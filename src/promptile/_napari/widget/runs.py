@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Layer, Points, Shapes
 from psygnal import Signal
 
+from promptile._napari.categories import colormap_of
 from promptile._napari.images import view_window
 from promptile._napari.layers import LayerTuple, labels_layer
 from promptile._napari.marks import prompts_of
@@ -18,7 +19,7 @@ from promptile.engine.flatten import Keep
 from promptile.errors import PromptError, PromptileError
 from promptile.prompts.types import Prompts
 from promptile.run import Run
-from promptile.session import Request, Session, Ticket, waiting
+from promptile.session import Named, Request, Session, Ticket, waiting
 
 if TYPE_CHECKING:
     from promptile._napari.widget.desk import Desk
@@ -39,6 +40,8 @@ class Wish:
         Where it is wanted, for ``area``.
     keep : {"best", "whole", "part", "all"}
     min_region : int
+    named : Named, optional
+        What is looked for by name; points and shapes correct what is found then.
     """
 
     points: Points | None = None
@@ -47,6 +50,7 @@ class Wish:
     area: Shapes | None = None
     keep: Keep = "best"
     min_region: int = 0
+    named: Named | None = None
 
 
 class Runs:
@@ -69,6 +73,8 @@ class Runs:
         self._ticket: Ticket[Any] | None = None
         self._wish: object = None  # the run that is waited for
         self.unfinished: list[Request] = []
+        self.least = 0.0
+        """How sure a detector must be of what is shown, taken and reviewed."""
         self.found: dict[Layer, Run] = {}
         """Runs that are shown, by their layer."""
 
@@ -108,7 +114,7 @@ class Runs:
             if not len(prompts):
                 raise PromptError("There are no prompts in these layers: add points or boxes, or choose everything")
         level = None if prompts is None else self._desk.asking.asked_level
-        return Request(prompts, area, wish.keep, wish.min_region, level)
+        return Request(prompts, area, wish.keep, wish.min_region, level, wish.named)
 
     def go_on(self, request: Request) -> None:
         """Compute a run in the background."""
@@ -159,7 +165,12 @@ class Runs:
         data, attributes, kind = shown
         attributes["name"] = f"{scene.shown.layer.name} {run.name.partition('-')[0]}"
         layer = Layer.create(data, attributes, kind)
+        for old in [old for old, other in self.found.items() if other.path == run.path]:
+            self.found.pop(old)  # it was made anew
+            if old in self._desk.viewer.layers:
+                self._desk.viewer.layers.remove(old)
         self.found[layer] = run
+        self._show_sure(layer, run)
         layers = self._desk.viewer.layers
         active = layers.selection.active
         layers.insert(layers.index(scene.results.layer), layer)
@@ -204,10 +215,28 @@ class Runs:
         if run is None:
             self._desk.told.emit("There are no proposals: run everything, or prompts, first", True)
             return
-        ids = [int(i) for i in run.objects["id"]]
+        ids = self.wanted(run)
         if run.objects["category"].astype(bool).any():
             category = ""  # they have names of their own, as marks from a file do
         self._desk.order(lambda session: session.take(run, ids, category), lambda _: self.hide(run))
+
+    def sift(self, least: float) -> None:
+        """Show only what a detector is at least so sure of; nothing is computed for that."""
+        self.least = least
+        for layer, run in self.found.items():
+            self._show_sure(layer, run)
+
+    def wanted(self, run: Run) -> list[int]:
+        """The objects of a run that are shown."""
+        objects = run.objects
+        if "detection" in objects:
+            objects = objects[~(objects["detection"] < self.least)]  # what only the user has seen has no such score
+        return [int(i) for i in objects["id"]]
+
+    def _show_sure(self, layer: Any, run: Run) -> None:
+        objects = run.objects
+        if "detection" in objects:
+            layer.colormap = colormap_of(objects, self.wanted(run))
 
     def hide(self, run: Run) -> None:
         """Hide the layers that show a run, or one would not see what is taken from it."""
