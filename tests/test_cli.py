@@ -178,10 +178,12 @@ def test_prompts_outside_are_counted_named_and_can_be_skipped(scene: Path, click
 
 
 def test_wrong_usage_exits_with_2(capsys) -> None:
-    for args in ([], ["segment"], ["segment", "a.tif"], ["fly"]):
+    for args in ([], ["segment"], ["fly"]):
         with pytest.raises(SystemExit) as stopped:
             main(args)
         assert stopped.value.code == 2
+    assert run("segment", "a.tif") == 2
+    assert "--text" in capsys.readouterr().err
     assert run("segment", "a.tif", "--points", "b.csv") == 2
     assert "--out" in capsys.readouterr().err
 
