@@ -250,6 +250,57 @@ def test_what_is_wrong_with_a_folder_is_said(folders, tmp_path):
     assert "1 key is unknown (more)" in told(more)
 
 
+def rewritten(folder: Path, target: Path, more: dict[str, torch.Tensor], prefix: str = "") -> Path:
+    """A snapshot whose weights have other names and company."""
+    shutil.copytree(folder, target)
+    held = {prefix + key: value for key, value in load_file(folder / "model.safetensors").items()}
+    save_file(held | more, target / "model.safetensors", metadata={"format": "pt"})
+    return target
+
+
+def test_snapshots_load_as_their_authors_publish_them(folders, loaded, tmp_path, monkeypatch):
+    """With tables that networks compute by themselves, heads that are shared, parts for videos, older tokenizers."""
+    monkeypatch.setattr(detectors, "check_consent", lambda *_: None)
+    heads = load_file(folders["grounding-dino-tiny"] / "model.safetensors")
+    more = {
+        key.replace("bbox_embed.0", f"{place}bbox_embed.1"): value.clone()
+        for key, value in heads.items()
+        for place in ("", "model.decoder.")
+        if key.startswith("bbox_embed.0.")
+    }
+    more["model.text_backbone.embeddings.position_ids"] = torch.arange(512)[None]
+    table = "attention.self.relative_position_index"
+    more[f"model.backbone.conv_encoder.model.encoder.layers.0.blocks.0.{table}"] = torch.zeros(16, 16, dtype=torch.long)
+    dino = rewritten(folders["grounding-dino-tiny"], tmp_path / "dino", more)
+
+    video = {"tracker_model.x": torch.zeros(2), "tracker_neck.x": torch.zeros(2)}
+    sam3 = rewritten(folders["sam3"], tmp_path / "sam3", video, "detector_model.")
+    sizes = {"model_type": "sam3_video", "detector_config": json.loads((sam3 / "config.json").read_bytes())}
+    (sam3 / "config.json").write_text(json.dumps(sizes), encoding="utf-8")
+
+    tables = {"owlv2.vision_model.embeddings.position_ids": torch.arange(37)[None]}
+    owl = rewritten(folders["owlv2-base"], tmp_path / "owl", tables)
+    words = json.loads((owl / "tokenizer.json").read_bytes())
+    (owl / "tokenizer.json").unlink()
+    vocabulary = words["model"]["vocab"] | {each["content"]: each["id"] for each in words["added_tokens"]}
+    (owl / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    merges = "\n".join(["#version: 0.2", *(" ".join(pair) for pair in words["model"]["merges"]), ""])
+    (owl / "merges.txt").write_text(merges, encoding="utf-8")
+
+    for name, folder in (("grounding-dino-tiny", dino), ("sam3", sam3), ("owlv2-base", owl)):
+        (theirs,) = detectors.load(name, 2, weights=folder, device="cpu").detect([view(40, 50)], PHRASES, LOW)
+        (ours,) = loaded[name].detect([view(40, 50)], PHRASES, LOW)
+        np.testing.assert_allclose(theirs.scores, ours.scores, atol=1e-6)
+        np.testing.assert_array_equal(theirs.phrases, ours.phrases)
+
+    old = shutil.copytree(folders["clip-b32"], tmp_path / "clip")
+    torch.save(load_file(old / "model.safetensors"), old / "pytorch_model.bin")
+    (old / "model.safetensors").unlink()
+    picture = np.random.default_rng(0).random((3, 30, 40), np.float32)
+    found = rankers.load("clip-b32", 2, weights=old, device="cpu").rank([picture], PHRASES)
+    np.testing.assert_allclose(found, loaded["clip-b32"].rank([picture], PHRASES), atol=1e-6)
+
+
 def test_a_file_of_the_folder_does_too(folders, loaded):
     model = rankers.load("clip-b32", 2, weights=folders["clip-b32"] / "model.safetensors", device="cpu")
     assert model.card.digest == loaded["clip-b32"].card.digest

@@ -55,9 +55,9 @@ def detections_of(found: Found, shape: tuple[int, int]) -> Detections:
                          +---+---+---+
         ours           -0.5 0.5 1.5 2.5       0 is the first sample's centre
     """
-    corners = found.corners.double().cpu().numpy().reshape(-1, 2, 2)[..., ::-1] - 0.5
+    corners = found.corners.cpu().double().numpy().reshape(-1, 2, 2)[..., ::-1] - 0.5
     corners = corners.clip(-0.5, np.subtract(shape, 0.5))
-    scores = found.scores.double().cpu().numpy()
+    scores = found.scores.cpu().double().numpy()
     order = np.argsort(-scores, kind="stable")
     order = order[(corners[order, 1] > corners[order, 0]).all(axis=1)]
     masks = None if found.masks is None else found.masks.cpu().numpy()[order]
