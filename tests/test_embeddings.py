@@ -24,13 +24,16 @@ from promptile.embeddings import DiskCache, MemoryCache, disk_cache
 from promptile.embeddings.keys import identify, shelf_name, window_name
 from promptile.engine.ahead import embed
 from promptile.engine.embedder import Embedder
+from promptile.engine.everything import Everything
 from promptile.engine.job import Job
 from promptile.engine.lattice import Tiling
+from promptile.engine.propose import GridParameters
 from promptile.errors import ModelError, SourceError, UsageError
 from promptile.grid import Window
 from promptile.models.protocols import Embedding, Masks, Storable, View, WindowPrompt
 from promptile.prompts import Prompts
 from promptile.rendering import Rendering
+from promptile.segmentation import segment
 from promptile.sources import open_source
 from promptile.sources.arrays import ArraySource
 
@@ -565,3 +568,15 @@ class TestCommands:
             with pytest.raises(SystemExit) as stopped:
                 main(args)
             assert stopped.value.code == 2
+
+
+def test_everything_takes_what_was_embedded_ahead() -> None:
+    tiling = Tiling(64, 8)
+    wanted = Everything(grid=GridParameters(points_per_side=128))
+    made, given = Slow(), Slow()
+    fresh = segment(scene(), everything=wanted, model=made, tiling=tiling)
+    ahead = embed(Job.prepare(scene(), Slow(), tiling=tiling), 0)
+    known = segment(scene(), everything=wanted, model=given, tiling=tiling)
+    assert (made.embedded, given.embedded, ahead.known) == (ahead.total, 0, 0)
+    assert len(known.objects) == 2
+    assert np.array_equal(known.labels[...], fresh.labels[...])

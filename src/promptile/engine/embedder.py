@@ -18,7 +18,7 @@ from promptile.engine.kept import Kept, Seen
 from promptile.engine.progress import one_line
 from promptile.engine.views import check_masks, look
 from promptile.grid import Window
-from promptile.models.protocols import Masks, Promptable, Storable, WindowPrompt
+from promptile.models.protocols import Embedding, Masks, Promptable, Storable, WindowPrompt
 from promptile.rendering import Rendering
 from promptile.sources.protocol import Source
 
@@ -79,6 +79,11 @@ class Embedder:
         if (window, level) in self._cache:
             return True
         return bool(self._on_disk(lambda kept: kept.has(window, level)))
+
+    def kept(self, window: Window, level: int) -> Embedding | None:
+        """What is kept of a window on disk; None if nothing is."""
+        seen = self._on_disk(lambda kept: kept.read(window, level))
+        return None if seen is None else seen.embedding
 
     def predict(self, window: Window, level: int, prompt: WindowPrompt) -> Masks:
         """The model's candidates for one object in one window; no data is never object."""

@@ -25,6 +25,7 @@ from promptile.models.protocols import (
     Proposal,
     Proposer,
     Selective,
+    Storable,
     View,
     WindowPrompt,
 )
@@ -90,12 +91,12 @@ class PointGrid:
             digest=f"{model.card.digest} {self.parameters}",
         )
 
-    def propose(self, view: View) -> list[Proposal]:
+    def propose(self, view: View, known: Embedding | None = None) -> list[Proposal]:
+        """All objects that the points find; `known` is what was kept of this very view."""
         points = grid_points(view, self.parameters.points_per_side or _DENSE)
         if not len(points):
             return []
-        (embedding,) = self.model.embed([view])
-        answers = self._answers(embedding, [_click(point) for point in points])
+        answers = self._answers(known or self._look(view), [_click(point) for point in points])
         seen: list[_Packed] = []
         for masks in answers:
             if isinstance(self.model, Selective) and not len(masks.scores):
@@ -105,6 +106,11 @@ class PointGrid:
         new = _without_repeats([s.window for s in seen], [s.score for s in seen], self.parameters.box_nms_thresh)
         found = [seen[i].unpacked() for i in new]
         return _tidied(found, view.valid, self.parameters) if self.parameters.min_mask_region_area > 0 else found
+
+    def _look(self, view: View) -> Embedding:
+        """The embedding as it would come from the disk, so that it makes no difference whether it does."""
+        (embedding,) = self.model.embed([view])
+        return self.model.unpack(self.model.pack(embedding)) if isinstance(self.model, Storable) else embedding
 
     def _answers(self, embedding: Embedding, prompts: Sequence[WindowPrompt]) -> Iterator[Masks]:
         """The answer to each prompt; batches are halved when memory runs out."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from promptile.engine.embedder import Embedder
 from promptile.engine.flatten import Keep, flatten
 from promptile.engine.job import Job
+from promptile.engine.propose import PointGrid
 from promptile.grid import Tile
-from promptile.models.protocols import Proposer, View
+from promptile.models.protocols import Proposal, Proposer, View
 from promptile.prompts.area import Area
 from promptile.run.tiles import TileStore
 from promptile.stitching import TileAnswer, TileObjects, summarise
@@ -44,13 +47,25 @@ class AnswerTiles:
         wanted = view.valid if inside is None else view.valid & inside
         return Seen(view, wanted) if wanted.any() else None
 
-    def compute(self, _tile: Tile, seen: Seen | None) -> TileAnswer | None:
+    def compute(self, tile: Tile, seen: Seen | None) -> TileAnswer | None:
         if seen is None:
             return None
-        proposals = self.proposer.propose(seen.view)
-        answer = flatten(seen.view.shape, proposals, self.keep, self.min_region)
+        answer = flatten(seen.view.shape, self._proposals(tile, seen.view), self.keep, self.min_region)
         answer.labels[:, ~seen.wanted] = 0
         return answer
+
+    def _proposals(self, tile: Tile, view: View) -> list[Proposal]:
+        if self._points is None:
+            return self.proposer.propose(view)
+        points, embedder = self._points
+        return points.propose(view, embedder.kept(tile.outer, self.store.level))
+
+    @cached_property
+    def _points(self) -> tuple[PointGrid, Embedder] | None:
+        """A proposer that asks point by point, and what was embedded for it ahead; made where the work is done."""
+        if not isinstance(self.proposer, PointGrid):
+            return None
+        return self.proposer, Embedder(self.job.source, self.job.rendering, self.proposer.model)
 
     def write(self, tile: Tile, answer: TileAnswer | None) -> None:
         nothing = np.zeros((self.store.layers, *tile.outer.shape), np.uint16)
