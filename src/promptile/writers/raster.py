@@ -59,7 +59,7 @@ def _write_plain(result: Result, path: Path) -> None:
     dtype = label_type(result)
     profile: dict[str, Any] = {"width": width, "height": height, "count": 1, "dtype": dtype.name}
     layout = {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK, "sparse_ok": True, "compress": "ZSTD"}
-    with rasterio.open(path, "w", "GTiff", **profile, **layout, **_place(result.grid), bigtiff="IF_SAFER") as raster:
+    with rasterio.open(path, "w", "GTiff", **profile, **layout, **place_of(result.grid), bigtiff="IF_SAFER") as raster:
         raster.update_tags(**as_text(result.origin))
         for tile in tiles(result.grid.shape, _STRIDE, 0):
             window = tile.core
@@ -69,7 +69,7 @@ def _write_plain(result: Result, path: Path) -> None:
                 raster.write(labels.astype(dtype), 1, window=cut)
 
 
-def _place(grid: Grid) -> dict[str, Any]:
+def place_of(grid: Grid) -> dict[str, Any]:
     """Transform and coordinate system as rasterio takes them; nothing for an image without place."""
     if grid.space == PIXELS and grid == Grid.of(grid.shape):
         return {}
