@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from promptile.grid import LPS, PIXELS, Grid
 from promptile.models.protocols import Detections, Embedding, Masks, ModelCard, Thresholds, View, WindowPrompt
 from promptile.sources.arrays import ArraySource
 
 
-def scene_of(truth: NDArray[np.integer]) -> ArraySource:
+def scene_of(truth: NDArray[np.integer], spacing: Sequence[float] = ()) -> ArraySource:
     """An image that shows the truth, and where each sample is: ``(1 + ndim, *truth.shape)``."""
     channels = np.stack([truth, *np.indices(truth.shape)]).astype(np.int32)
-    return ArraySource(channels, channel_axis=0, resampling="nearest")
+    affine = np.diag([*spacing, 1.0])[[*range(truth.ndim)[::-1], truth.ndim]] if len(spacing) else None
+    grid = Grid.of(truth.shape, affine, LPS if len(spacing) else PIXELS)
+    return ArraySource(channels, grid, channel_axis=0, resampling="nearest")
 
 
 def boxes_of(truth: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -161,8 +164,10 @@ def place(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 class Perfect:
     """Draws the object whose truth box fits a prompt's box best, at any level."""
 
-    def __init__(self, truth: NDArray[np.integer], window: tuple[int, ...] = ()) -> None:
-        self.boxes = boxes_of(truth)
+    def __init__(
+        self, truth: NDArray[np.integer], window: tuple[int, ...] = (), spacing: Sequence[float] = (1,)
+    ) -> None:
+        self.boxes, self.spacing = boxes_of(truth), np.array(spacing)
         self.card = ModelCard(
             name="perfect",
             family="test",
@@ -186,7 +191,7 @@ class Perfect:
         if prompt.box is None:
             place = tuple(np.rint(prompt.points[prompt.labels][0]).astype(int))
             return int(view.samples[0][place])
-        factor = np.array(view.spacing)
+        factor = np.array(view.spacing) / self.spacing
         start = np.array([channel.flat[0] for channel in view.samples[1:]]) // factor * factor - 0.5
         box = (prompt.box + 0.5) * factor + start
         low, high = np.maximum(self.boxes[:, 0], box[0]), np.minimum(self.boxes[:, 1], box[1])

@@ -14,7 +14,7 @@ from promptile.engine.detect.families import families
 _GAP_MM = 5.0
 """An object may be overlooked for so long; over one slice in any case."""
 
-_AGREE = 0.3
+_AGREE = 0.5
 """What the boxes of neighbouring slices share at least, intersection over union."""
 
 
