@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from promptile.engine.everything import Everything
     from promptile.engine.lattice import Tiling
     from promptile.engine.ranking import Phrases
+    from promptile.engine.slices import Slices
     from promptile.errors import PromptileError
     from promptile.grid import Grid, Window
     from promptile.prompts import Prompt, Prompts
@@ -47,6 +48,7 @@ _HOMES = {
     "Run": "promptile.run",
     "Session": "promptile.session",
     "Shaping": "promptile.vectors",
+    "Slices": "promptile.engine.slices",
     "Text": "promptile.engine.detect",
     "Tiling": "promptile.engine.lattice",
     "Window": "promptile.grid",
@@ -69,6 +71,7 @@ __all__ = [
     "Run",
     "Session",
     "Shaping",
+    "Slices",
     "Text",
     "Tiling",
     "Window",

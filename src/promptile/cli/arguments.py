@@ -87,6 +87,10 @@ def _add_view(parser: Any, overlap: str) -> None:
     parser.add_argument(
         "--window", default="auto", metavar="soft|LOW,HIGH|auto", help="intensity range; also lung, bone, brain"
     )
+    parser.add_argument(
+        "--axis", choices=["auto", "0", "1", "2"], help="ask about a volume slice by slice, across this axis"
+    )
+    parser.add_argument("--planes", choices=["1", "3"], help="slices along one axis, or all three, which then vote")
 
 
 def _add_everything(parser: Any) -> None:
@@ -139,7 +143,8 @@ def _add_out(parser: Any, *, required: bool = False) -> None:
 
 def _add_image_choice(parser: Any) -> None:
     parser.add_argument("--time", type=int, metavar="N", help="time point of a 4D image, from 0")
-    parser.add_argument("--series", metavar="UID|N", help="series of a DICOM folder")
+    parser.add_argument("--series", metavar="UID|N|NAME", help="series of a DICOM folder")
+    parser.add_argument("--resample", action="store_true", help="interpolate DICOM slices that do not form a grid")
 
 
 def _add_loading(parser: Any) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from promptile.cli.statuses import FAILED, OK
 from promptile.cli.talk import show_progress
-from promptile.cli.wishes import channels_of, model_of
+from promptile.cli.wishes import channels_of, model_of, slices_of
 
 if TYPE_CHECKING:
     from promptile.embeddings import DiskCache
@@ -24,13 +24,14 @@ def embed_image(options: argparse.Namespace) -> int:
     from promptile.engine.lattice import Tiling
     from promptile.sources import open_source
 
-    source = open_source(options.image, time=options.time, series=options.series)
+    source = open_source(options.image, time=options.time, series=options.series, resample=options.resample)
     job = Job.prepare(
         source,
         model_of(options, source.grid.ndim),
         tiling=Tiling(options.tile, options.overlap),
         channels=channels_of(options.channels),
         window=options.window,
+        slices=slices_of(options),
     )
     with show_progress(options) as progress:
         ahead = embed(job, options.level, progress)

@@ -12,7 +12,7 @@ from promptile.cli.outputs import check_outs, report, run_beside, write_outs
 from promptile.cli.searching import check_asked, detector_of, text_of
 from promptile.cli.statuses import OK
 from promptile.cli.talk import print_facts, show_progress
-from promptile.cli.wishes import channels_of, everything_of, level_of, model_of, prompts_of
+from promptile.cli.wishes import channels_of, everything_of, level_of, model_of, prompts_of, slices_of
 from promptile.errors import PromptileError, RunError, UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def segment_image(options: argparse.Namespace) -> int:
             level=level_of(options.level),
             channels=channels_of(options.channels),
             window=options.window,
+            slices=slices_of(options),
             skip_outside=options.skip_outside,
             restart=options.restart,
             workers=1 if options.workers is None else options.workers,
@@ -162,4 +163,4 @@ def run_demo(options: argparse.Namespace) -> int:
 def _open(options: argparse.Namespace) -> Source:
     from promptile.sources import open_source
 
-    return open_source(options.image, time=options.time, series=options.series)
+    return open_source(options.image, time=options.time, series=options.series, resample=options.resample)

@@ -9,6 +9,7 @@ from promptile.errors import UsageError
 
 if TYPE_CHECKING:
     from promptile.engine.everything import Everything
+    from promptile.engine.slices import Slices
     from promptile.grid import Grid
     from promptile.models.protocols import Model
     from promptile.prompts import Prompts
@@ -28,7 +29,18 @@ def model_of(options: argparse.Namespace, ndim: int) -> str | Model:
 
     if options.weights is None and options.device is None:
         return str(options.model)
+    ndim = 2 if slices_of(options) else ndim
     return models.load(options.model, ndim, weights=options.weights, device=options.device)
+
+
+def slices_of(options: argparse.Namespace) -> Slices | None:
+    """How a volume is asked about slice by slice; None if nothing was said about it."""
+    from promptile.engine.slices import Slices
+
+    if options.axis is None and options.planes is None:
+        return None
+    axis: int | Literal["auto"] = "auto" if options.axis in (None, "auto") else int(options.axis)
+    return Slices(axis, int(options.planes or 1))
 
 
 def prompts_of(options: argparse.Namespace, grid: Grid) -> Prompts | None:
