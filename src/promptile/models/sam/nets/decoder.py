@@ -68,7 +68,7 @@ class MaskDecoder(nn.Module):
         ambiguous : bool
         """
         own = self._own_tokens()
-        tokens = torch.cat([own.expand(len(prompts), -1, -1), prompts], dim=1)
+        tokens = torch.cat([own.expand(prompts.shape[0], -1, -1), prompts], dim=1)
         tokens, told = self.transformer(image, tokens, prepared)
         iou = self.iou_prediction_head(tokens[:, 0])
         return Understood(tokens[:, : len(own)], told, iou[:, 1:] if ambiguous else iou[:, :1])

@@ -50,7 +50,8 @@ class Upscaling(nn.Sequential):
         weight, bias = norm.get_parameter("weight"), norm.get_parameter("bias")
         if isinstance(norm, LayerNorm2d):
             return functional.layer_norm(x, weight.shape, weight, bias, norm.eps)
-        return functional.layer_norm(x, x.shape[1:]) * weight + bias  # one group: all of an image
+        whole = functional.group_norm(x.flatten(1)[:, None], 1)  # one group: all of an image
+        return whole.reshape(x.shape) * weight + bias
 
 
 def upscaling(width: int, norm: nn.Module, inner: int, out: int) -> nn.Sequential:
