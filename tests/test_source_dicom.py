@@ -138,10 +138,10 @@ def test_several_series_are_listed_and_chosen_by_number_or_uid(folder):
     ct, mr = right_handed(), right_handed((6, 90, 80), seed=4)
     write_series(folder, ct, "1.2.3")
     write_series(folder, mr, "1.2.4", kind="MR", tags=lambda i, _: {"0008|103e": "T1 axial"})
-    message = refused(folder, "holds 2 series: choose one with --series NUMBER or UID")
+    message = refused(folder, "holds 2 series: choose one with --series NUMBER, UID or DESCRIPTION")
     assert "1: CT" in message
     assert "2: MR T1 axial (6 files, 1.2.4)" in message
-    for asked in (2, "2", "1.2.4"):
+    for asked in (2, "2", "1.2.4", "t1 axial"):
         source = open_source(folder, series=asked)
         assert source.modality == "MR"
         assert source.grid.shape == (6, 90, 80)
@@ -208,3 +208,119 @@ def test_a_damaged_slice_at_the_end_is_named(folder, kept, caplog):
     assert open_source(folder).grid.shape == (13, 90, 80)
     assert damaged.name in caplog.text
     assert "notes.txt" not in caplog.text
+
+
+def test_slopes_that_differ_from_slice_to_slice(folder):
+    image = right_handed()
+    slopes = {i: {"0028|1053": f"{1 + i}", "0028|1052": "0"} for i in range(14)}
+    write_series(folder, SimpleITK.Cast(image, SimpleITK.sitkInt16) * 14 // 14, tags=lambda i, _: slopes[i])
+    pydicom = pytest.importorskip("pydicom")
+    stored = sorted((pydicom.dcmread(f) for f in folder.iterdir()), key=lambda d: int(d.InstanceNumber))
+    expected = [d.pixel_array * float(d.RescaleSlope) + float(d.RescaleIntercept) for d in stored]
+    np.testing.assert_allclose(read_all(folder)[0], expected)
+    assert len({float(d.RescaleSlope) for d in stored}) == 14
+
+
+@pytest.fixture
+def many_frames(tmp_path):
+    pytest.importorskip("pydicom")
+    from enhanced import write_enhanced
+
+    image = right_handed((6, 20, 16))
+    return image, lambda **options: write_enhanced(tmp_path / "e.dcm", image, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"order": [3, 1, 2, 0, 5, 4]},
+        {"order": [5, 4, 3, 2, 1, 0], "slopes": [1, 2, 3, 4, 5, 6], "shared": False},
+        {"kind": "MR", "slopes": [0.5, 0.25, 1, 2, 3, 1.5]},
+    ],
+)
+def test_frames_lie_where_they_say_and_are_rescaled_each_on_its_own(many_frames, options):
+    image, write = many_frames
+    source = open_source(write(**options))
+    np.testing.assert_allclose(
+        source.grid.to_world(np.indices(source.grid.shape).reshape(3, -1).T)[:, :],
+        [image.TransformIndexToPhysicalPoint(tuple(map(int, i[::-1]))) for i in np.ndindex(source.grid.shape)],
+        atol=1e-4,
+    )
+    exact = SimpleITK.GetArrayFromImage(image)
+    coarse = np.max(options.get("slopes", [0])) / 2
+    np.testing.assert_allclose(source.read(source.grid.window)[0], exact, atol=coarse)
+    assert source.modality == options.get("kind", "CT")
+
+
+def test_frames_must_form_a_stack_too(many_frames):
+    _, write = many_frames
+    refused(write(order=[0, 1, 2, 4, 5]), "misses about 1 slice")
+    refused(write(positions=lambda z, place: place + np.array([0, 0, 2.0 * (z > 3)])), "uneven|sideways|misses")
+    refused(write(order=[0, 1, 1, 2]), "duplicate slices")
+
+
+def test_frames_of_several_time_points(many_frames):
+    image, write = many_frames
+    path = write(order=[0, 1, 2, 0, 1, 2])
+    refused(path, r"has 2 time points: choose one with --time 0\.\.1$")
+    np.testing.assert_array_equal(read_all(path, time=1)[0], SimpleITK.GetArrayFromImage(image)[:3])
+
+
+def ramp(grid):
+    """Intensity that grows linearly in the patient: linear interpolation gives it back exactly."""
+    places = grid.to_world(np.moveaxis(np.indices(grid.shape), 0, -1))
+    return places @ [3.0, -2.0, 5.0] + 700
+
+
+def write_irregular(folder, shift, skip=()):
+    """A series whose slice ``i`` lies at ``shift(i)`` (along the stack's axes, mm) beside its place, of a ramp."""
+    from promptile.sources.itk import lps_grid
+
+    image = right_handed((14, 40, 30))
+    axes = np.reshape(image.GetDirection(), (3, 3))
+    size, steps = image.GetSize(), axes * image.GetSpacing()
+    slices = []
+    for i in range(14):
+        place = np.array(image.TransformIndexToPhysicalPoint((0, 0, i))) + axes @ shift(i)
+        slices.append(ramp(lps_grid((*size[:2], 1), steps, place))[0])
+    values = SimpleITK.GetImageFromArray(np.rint(slices).astype(np.int16))
+    values.CopyInformation(image)
+    write_series(folder, values, tags=lambda i, _: moved(image, i, shift(i)))
+    for i in skip:
+        files(folder)[13 - i].unlink()
+    return image
+
+
+@pytest.mark.parametrize(
+    ("shift", "skip", "finding"),
+    [
+        (lambda i: (0, i * 3 * np.tan(np.radians(12)), 0), (), "tilted gantry"),
+        (lambda i: (-i * 0.37, i * 0.5, 0), (), "tilted gantry"),
+        (lambda i: (0, 0, 0.8 if i > 6 else 0), (), "uneven distances"),
+        (lambda i: (0, 0, 0), (4, 5, 9), "misses about 3 slices"),
+        (lambda i: (2 if i == 3 else 0, 0, 0), (), "shifted sideways"),
+    ],
+    ids=["tilt", "tilt both ways", "uneven", "missing", "sideways"],
+)
+def test_what_is_refused_can_be_resampled(folder, caplog, shift, skip, finding):
+    write_irregular(folder, shift, skip)
+    refused(folder, f"{finding}.*--resample")
+    source = open_source(folder, resample=True)
+    assert finding in caplog.text
+    found, valid = source.read(source.grid.window)[0], source.valid(source.grid.window)
+    assert np.abs(found - ramp(source.grid))[valid].max() <= 2  # rounded when it was stored, and again
+    assert valid.mean() > 0.6
+    height = 14 * 40 * 30 - len(skip) * 40 * 30
+    assert valid.sum() >= 0.9 * height
+    steps = source.grid.matrix[:3, :3] / source.grid.spacing
+    np.testing.assert_allclose(steps.T @ steps, np.eye(3), atol=1e-6)
+    assert source.identity["resampled"]
+    assert open_source(**source.place).grid == source.grid
+
+
+def test_a_regular_series_is_not_resampled(folder):
+    write_series(folder, right_handed())
+    plain, asked = open_source(folder), open_source(folder, resample=True)
+    assert plain.grid == asked.grid
+    assert plain.identity == asked.identity

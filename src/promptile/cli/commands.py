@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from promptile.cli.outputs import check_outs, report, run_beside, write_outs
-from promptile.cli.searching import check_asked, detector_of, text_of
+from promptile.cli.searching import check_asked, detector_of, judge_of, text_of
 from promptile.cli.statuses import OK
 from promptile.cli.talk import print_facts, show_progress
 from promptile.cli.wishes import channels_of, everything_of, level_of, model_of, prompts_of, slices_of
@@ -44,6 +44,7 @@ def segment_image(options: argparse.Namespace) -> int:
             everything=everything_of(options, source.grid),
             text=text_of(options, source.grid),
             detector=detector_of(options),
+            ranker=judge_of(options),
             model=model_of(options, source.grid.ndim),
             out=options.run or run_beside(options.out[0]),
             tiling=Tiling(options.tile, options.overlap),

@@ -30,6 +30,7 @@ def open_source(
     channel_axis: int | None = None,
     time: int | None = None,
     series: str | int | None = None,
+    resample: bool = False,
 ) -> Source:
     """Open an image; only its header is read.
 
@@ -45,7 +46,10 @@ def open_source(
     time : int, optional
         For images with several time points: which one, from 0.
     series : str or int, optional
-        For DICOM folders with several series: the UID of one, or its number in the list, from 1.
+        For DICOM folders with several series: the UID or description of one, or its number in the list, from 1.
+    resample : bool
+        For DICOM series whose slices do not form a regular grid (tilted gantry, missing slices, uneven distances):
+        interpolate them onto one. Without it, they are refused.
 
     Raises
     ------
@@ -53,28 +57,29 @@ def open_source(
         One line that says what is wrong with the image and what to do.
     """
     if isinstance(image, np.ndarray):
-        _only_for(image, time=time, series=series)
+        _only_for(image, time=time, series=series, resample=resample or None)
         return _opener("arrays", "ArraySource")(image, grid, channel_axis=channel_axis)
     if not isinstance(image, str | Path):
         if callable(getattr(image, "read", None)) and callable(getattr(image, "valid", None)):
             return image  # `isinstance` with a protocol would compute every property, the identity among them
         raise UsageError(f"An image is a path, a NumPy array or a Source, not {type(image).__name__}")
     _only_for(image, grid=grid, channel_axis=channel_axis)
-    return _open_path(Path(image).expanduser(), time, series)
+    return _open_path(Path(image).expanduser(), time, series, resample)
 
 
-def _open_path(path: Path, time: int | None, series: str | int | None) -> Source:
+def _open_path(path: Path, time: int | None, series: str | int | None, resample: bool) -> Source:
     if not path.exists():
         raise SourceError(f"{path} does not exist: check the path")
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{path.name} is empty: get it again")
     name = path.name.lower()
     if _is_zarr(path):
-        _only_for(path, series=series)
+        _only_for(path, series=series, resample=resample or None)
         return _opener("zarrs", "open_zarr")(path, time=time)
     if path.is_dir() or name.endswith(_DICOM) or _is_dicom(path):
-        return _opener("dicom", "open_dicom")(path, time=time, series=series)
-    _only_for(path, series=series)
+        wanted = {"resample": True} if resample else {}  # what is not said is not kept in a run
+        return _opener("dicom", "open_dicom")(path, time=time, series=series, **wanted)
+    _only_for(path, series=series, resample=resample or None)
     if name.endswith(_VOLUMES):
         return _opener("volume", "open_volume")(path, time=time)
     _only_for(path, time=time)

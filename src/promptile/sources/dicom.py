@@ -7,6 +7,7 @@ the rest for granted, so a missing slice or a tilted gantry bends the patient wi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from promptile.errors import SourceError, UsageError
-from promptile.grid import Grid
 from promptile.sources.bad import logger
-from promptile.sources.dicom_stack import Slice, stack
+from promptile.sources.dicom_frames import decoded, frames_of, sample_type_of
+from promptile.sources.dicom_resampled import nothing
+from promptile.sources.dicom_stack import Slice, Stack, stack
 from promptile.sources.identity import files_identity
 from promptile.sources.image import Facts, ImageSource, choose_time, reopening
 from promptile.sources.itk import channel_names, header, reading, sample_type, samples_of
@@ -30,10 +32,13 @@ _LISTED = 8
 
 
 @reopening
-def open_dicom(path: str | Path, *, time: int | None = None, series: str | int | None = None) -> ImageSource:
+def open_dicom(
+    path: str | Path, *, time: int | None = None, series: str | int | None = None, resample: bool = False
+) -> ImageSource:
     """Open a DICOM series: a folder, or one file that stands for its series.
 
-    Every file's header is read. A file without position or with several frames is an image of its own.
+    Every file's header is read. A file without position or with several frames is an image of its own. With
+    `resample`, slices that do not form a regular grid are interpolated onto one.
 
     Raises
     ------
@@ -42,22 +47,28 @@ def open_dicom(path: str | Path, *, time: int | None = None, series: str | int |
         form a regular grid, or if there are several time points and `time` names none of them.
     """
     path = Path(path)
-    slices, grid, point = _ordered(path, time, series)
-    return _source(path, slices, grid, point)
+    stack, point = _ordered(path, time, series, resample)
+    return _source(path, stack, point)
 
 
-def files_of(image: str | Path, *, time: int | None = None, series: str | int | None = None, **_: Any) -> list[Path]:
+def files_of(
+    image: str | Path, *, time: int | None = None, series: str | int | None = None, resample: bool = False
+) -> list[Path]:
     """The files of an image in the order of its slices; none if it is not DICOM. Takes what opens the image."""
     path = Path(image)
     if not path.is_dir() and not is_dicom(path) and path.suffix.lower() not in _SUFFIXES:
         return []
     if path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup")):
         return []
-    return [s.path for s in _ordered(path, time, series)[0]]
+    stack, point = _ordered(path, time, series, resample)
+    slices = stack.points[point or 0]
+    return [slices[0].path] if slices[0].frame is not None else [s.path for s in slices]
 
 
-def _ordered(path: Path, time: int | None, series: str | int | None) -> tuple[list[Slice], Grid, int | None]:
-    """The slices of an image in order, their grid, and which time point they are of several."""
+def _ordered(
+    path: Path, time: int | None, series: str | int | None, resample: bool = False
+) -> tuple[Stack, int | None]:
+    """The slices of an image in order, and which time point is asked for of several."""
     if path.is_dir():
         slices = _choose(path, _series(_folder(path)), series)
     else:
@@ -66,31 +77,54 @@ def _ordered(path: Path, time: int | None, series: str | int | None) -> tuple[li
         slices = _series_of(path)
     if slices[0].modality == "SEG":
         raise SourceError(f"{path.name} is a DICOM segmentation, labels and no image: open the series it belongs to")
-    points, grid = stack(path.name, slices)
-    point = choose_time(path.name, len(points), time)
-    return points[point or 0], grid, point
+    if len(slices) == 1 and slices[0].size[2] > 1:
+        slices = frames_of(slices[0], _tag(slices[0].path, "0008|0016"))
+    found = stack(path.name, slices, resample=resample)
+    if found.plan is not None:
+        logger.warning("%s; interpolated onto slices %.3f mm apart", found.finding, found.grid.spacing[0])
+    return found, choose_time(path.name, len(found.points), time)
 
 
-def _source(path: Path, slices: Sequence[Slice], grid: Grid, point: int | None) -> ImageSource:
+def _source(path: Path, found: Stack, point: int | None) -> ImageSource:
+    slices, plan = found.points[point or 0], found.plan
     first = slices[0]
+    in_frames = first.frame is not None
+    dtype = sample_type_of(slices) if in_frames else np.result_type(*(s.dtype for s in slices))
     facts = Facts(
         name=path.name,
-        grid=grid,
+        grid=found.grid,
         channels=first.channels,
-        dtype=np.result_type(*(s.dtype for s in slices)),
+        dtype=dtype,
+        nodata=() if plan is None else (nothing(dtype),) * len(first.channels),
         modality=first.modality,
     )
-    files = [s.path for s in slices]
+    files = sorted({s.path for s in slices})
 
     def identify() -> dict[str, Any]:
-        identity = files_identity(path.name, sorted(files), files[0].parent)
+        identity = files_identity(path.name, files, files[0].parent)
+        identity |= {} if plan is None else {"resampled": [round(s, 6) for s in plan.grid.spacing]}
         return identity if point is None else identity | {"time": point}
 
     def slabs() -> Iterator[NDArray[Any]]:
-        for a in range(0, len(files), SLAB):
-            yield np.concatenate([_decode(f) for f in files[a : a + SLAB]], axis=1)
+        everyone = [s for some in found.points for s in some]
+        if plan is not None:
+            if in_frames:  # they are decoded all at once
+                frames = np.concatenate([*_taken(slices, everyone)], axis=1)
+                return plan.slabs(lambda i: frames[:, i], dtype)
+            return plan.slabs(lambda i: _decode(slices[i].path)[:, 0], dtype)
+        return _taken(slices, everyone)
 
     return ImageSource(facts, [Whole(facts, slabs, identify)], identify)
+
+
+def _taken(slices: Sequence[Slice], everyone: Sequence[Slice]) -> Iterator[NDArray[Any]]:
+    """The samples of slices ``(c, n, y, x)`` in their order, a few at a time."""
+    if slices[0].frame is not None:
+        yield from decoded(slices, everyone)
+        return
+    files = [s.path for s in slices]
+    for a in range(0, len(files), SLAB):
+        yield np.concatenate([_decode(f) for f in files[a : a + SLAB]], axis=1)
 
 
 def _decode(path: Path) -> NDArray[Any]:
@@ -165,10 +199,11 @@ def _series(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def _choose(path: Path, found: list[list[Slice]], asked: str | int | None) -> list[Slice]:
-    """The series that was asked for, by UID or by its number in the list."""
+    """The series that was asked for, by UID, by its number in the list, or by its description."""
     if asked is None and len(found) == 1:
         return found[0]
     chosen = [s for i, s in enumerate(found, 1) if str(asked) in (str(i), s[0].series)]
+    chosen = chosen or [s for s in found if asked and s[0].described.casefold() == str(asked).casefold()]
     if len(chosen) == 1:
         return chosen[0]
     listed = [
@@ -178,16 +213,23 @@ def _choose(path: Path, found: list[list[Slice]], asked: str | int | None) -> li
     more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     wrong = "" if asked is None else f", none of them {asked}"
     raise SourceError(
-        f"{path.name} holds {len(found)} series{wrong}: choose one with --series NUMBER or UID, or open one of its"
-        f" files. {'; '.join(listed[:_LISTED])}{more}"
+        f"{path.name} holds {len(found)} series{wrong}: choose one with --series NUMBER, UID or DESCRIPTION, or open"
+        f" one of its files. {'; '.join(listed[:_LISTED])}{more}"
     )
+
+
+def _tag(path: Path, key: str) -> str:
+    """What a file says under a tag; empty if nothing."""
+    return _said(header(path, _GDCM), key)
+
+
+def _said(reader: SimpleITK.ImageFileReader, key: str) -> str:
+    return str(reader.GetMetaData(key)).strip("\0 ") if reader.HasMetaDataKey(key) else ""
 
 
 def _slice(path: Path) -> Slice:
     reader = header(path, _GDCM)
-
-    def tag(key: str) -> str:
-        return str(reader.GetMetaData(key)).strip("\0 ") if reader.HasMetaDataKey(key) else ""
+    tag = partial(_said, reader)
 
     return Slice(
         path=path,

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from promptile.errors import SourceError
 from promptile.grid import Grid
+from promptile.sources.dicom_resampled import Plan
 from promptile.sources.itk import lps_grid
 
 _SAME_DIRECTION = 1e-3
 _SAME_PLACE = 0.01  # of the usual step
 _OFF_PLACE = 0.1  # of a step: how far a slice may lie from where a regular grid has it
-_CURE = "Convert it with `dcm2niix`, which corrects this where it can"
+_CURE = "Open it with --resample, which interpolates even slices, or convert it with `dcm2niix`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,10 @@ class Slice:
     """Whether the file says where it lies."""
     channels: tuple[str, ...]
     dtype: np.dtype[Any]
+    frame: int | None = None
+    """Which frame of the file it is; None for a file that is one slice."""
+    rescale: tuple[float, float] | None = None
+    """Slope and intercept of a frame; files that are one slice are rescaled by ITK."""
 
     @property
     def normal(self) -> NDArray[np.float64]:
@@ -54,8 +59,33 @@ class Slice:
         return unit
 
 
-def stack(name: str, slices: Sequence[Slice]) -> tuple[list[list[Slice]], Grid]:
-    """The slices in order, per time point, and their common grid.
+class IrregularError(SourceError):
+    """Slices that lie where no grid has them, and from which one can be interpolated."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Slices in order, per time point.
+
+    Parameters
+    ----------
+    points : list of list of Slice
+    grid : Grid
+        Of the image.
+    plan : Plan, optional
+        How they are to be interpolated, if they do not form the grid themselves.
+    finding : str
+        Why they do not.
+    """
+
+    points: list[list[Slice]]
+    grid: Grid
+    plan: Plan | None = None
+    finding: str = ""
+
+
+def stack(name: str, slices: Sequence[Slice], *, resample: bool = False) -> Stack:
+    """The slices in order and their common grid; with `resample`, also of slices that do not form one.
 
     Raises
     ------
@@ -65,7 +95,7 @@ def stack(name: str, slices: Sequence[Slice]) -> tuple[list[list[Slice]], Grid]:
     """
     first = slices[0]
     if len(slices) == 1:
-        return [[first]], lps_grid(first.size, first.steps, first.origin)
+        return Stack([[first]], lps_grid(first.size, first.steps, first.origin))
     _same_kind(name, slices)
     heights = np.array([s.origin @ first.normal for s in slices])
     order = np.argsort(heights, kind="stable")
@@ -73,11 +103,17 @@ def stack(name: str, slices: Sequence[Slice]) -> tuple[list[list[Slice]], Grid]:
     points = _time_points(name, ordered, heights[order])
     places = np.array([s.origin for s in points[0]])
     if len(places) == 1:
-        return points, lps_grid(first.size, points[0][0].steps, places[0])
-    step = _regular_step(name, points[0], places)
+        return Stack(points, lps_grid(first.size, points[0][0].steps, places[0]))
+    try:
+        step = _regular_step(name, points[0], places)
+    except IrregularError as error:
+        if not resample:
+            raise
+        plan = Plan.of(first.size, first.steps, places)
+        return Stack(points, plan.grid, plan, str(error))
     steps = first.steps.copy()
     steps[:, 2] = step
-    return points, lps_grid((*first.size[:2], len(places)), steps, places[0])
+    return Stack(points, lps_grid((*first.size[:2], len(places)), steps, places[0]))
 
 
 def _same_kind(name: str, slices: Sequence[Slice]) -> None:
@@ -148,14 +184,14 @@ def _regular_step(name: str, slices: Sequence[Slice], places: NDArray[np.float64
     if wide.size:
         missing = int(np.rint(gaps[wide] / usual - 1).sum())
         a, b = slices[wide[0]], slices[wide[0] + 1]
-        raise SourceError(
+        raise IrregularError(
             f"{name} misses about {missing} slice{'s' * (missing > 1)}: {gaps[wide[0]]:.2f} mm between {a.path.name}"
-            f" and {b.path.name}, where {usual:.2f} mm is usual. Get the whole series"
+            f" and {b.path.name}, where {usual:.2f} mm is usual. Get the whole series, or interpolate with --resample"
         )
     expected = np.linspace(0, heights[-1], len(heights))
     off = np.abs(heights - expected)
     if off.max() > _OFF_PLACE * usual:
-        raise SourceError(
+        raise IrregularError(
             f"{name} has uneven distances between slices, {gaps.min():.3f} to {gaps.max():.3f} mm:"
             f" {slices[int(off.argmax())].path.name} lies {off.max():.2f} mm off. {_CURE}"
         )
@@ -174,11 +210,11 @@ def _upright(name: str, slices: Sequence[Slice], places: NDArray[np.float64], he
     line = np.outer(heights / heights[-1], sideways[-1])
     if np.linalg.norm(sideways - line, axis=1).max() <= max(allowed, 0.1 * drift[-1]):
         angle = np.degrees(np.arctan2(drift[-1], heights[-1]))
-        raise SourceError(
+        raise IrregularError(
             f"{name} was taken with a tilted gantry ({angle:.1f}°): each slice lies"
             f" {drift[-1] / (len(places) - 1):.2f} mm beside the one before. {_CURE}"
         )
     at = int(drift.argmax())
-    raise SourceError(
+    raise IrregularError(
         f"{name} has slices that are shifted sideways, up to {drift[at]:.2f} mm at {slices[at].path.name}. {_CURE}"
     )
