@@ -63,7 +63,7 @@ def _read(stores: Sequence[DetectionStore], asked: dict[str, Any], run: Prompted
     boxes, scores, labels, views = map(np.concatenate, zip(*columns, strict=True))
     return Findings(
         phrases=tuple(asked["phrases"]),
-        default=float(run.spec["text"]["box_threshold"]),
+        default=max(run.spec["text"]["box_threshold"], run.spec["text"]["text_threshold"]),
         floor=float(asked["floor"]),
         looks=Looks(
             np.array(levels, np.int64),

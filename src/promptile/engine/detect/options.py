@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from promptile.engine.lattice import Tiling
 from promptile.errors import UsageError
@@ -29,7 +29,8 @@ class Text:
     box_threshold : float, optional
         Least score of an object, 0 to 1; the detector's own by default.
     text_threshold : float, optional
-        Least score of a word to belong to a phrase, 0 to 1, for detectors that look for words; their own by default.
+        Least score of the words of an object, 0 to 1, for detectors that look for words; their own by default. Their
+        boxes are as sure as their surest word, so the higher of the two thresholds counts.
     levels : sequence of int, or "auto"
         At which levels to look. ``auto``: from the one that a single window shows whole, down to full resolution.
     area : Area, optional
@@ -71,18 +72,14 @@ class Text:
         return asked if isinstance(asked, Text) else cls(asked)
 
     def thresholds(self, card: ModelCard) -> Thresholds:
-        """What is wanted of a detector."""
+        """What is wanted of a detector; one that does not look for words has no use for theirs."""
         own = card.thresholds or _DEFAULTS
-        return Thresholds(
-            own.box if self.box_threshold is None else float(self.box_threshold),
-            own.text if self.text_threshold is None else float(self.text_threshold),
-        )
+        box = own.box if self.box_threshold is None else float(self.box_threshold)
+        text = own.text if self.text_threshold is None or not own.text else float(self.text_threshold)
+        return Thresholds(box, text)
 
-    def floor(self, card: ModelCard) -> float:
-        """The score down to which detections are kept."""
-        own = card.thresholds or _DEFAULTS
-        return min(self.thresholds(card).box, _DEEPER * own.box)
-
-    def to_json(self) -> dict[str, Any]:
-        """What it says beside how it is looked for."""
-        return {"phrases": list(self.phrases), "area": None if self.area is None else self.area.digest}
+    def deepest(self, card: ModelCard) -> Thresholds:
+        """What a detector is asked with, so that other thresholds can be chosen later."""
+        own, wanted = card.thresholds or _DEFAULTS, self.thresholds(card)
+        floor = min(max(wanted.box, wanted.text), _DEEPER * own.box)
+        return Thresholds(floor, min(wanted.text, floor))

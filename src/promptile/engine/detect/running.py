@@ -34,14 +34,14 @@ def check_promptable(job: Job) -> None:
 def spec_of(search: Search, said: Prompts) -> dict[str, Any]:
     """What a run says under ``text``."""
     prompts = None if not len(said) else sha256(json.dumps(said.to_json()).encode()).hexdigest()
-    threshold = search.asked.thresholds(search.detector.card).box
-    return search.spec | {"box_threshold": threshold, "prompts": prompts}
+    least = search.asked.thresholds(search.detector.card)
+    return search.spec | {"box_threshold": least.box, "text_threshold": least.text, "prompts": prompts}
 
 
 def find(run: PromptedRun, search: Search, executor: Executor, progress: Progress) -> Findings:
     """Look at all tiles that were not looked at yet, the coarsest level first."""
     spec = {"image": run.spec["image"], "grid": run.spec["grid"], **search.spec}
-    claim(run.folder, spec | {"floor": search.asked.floor(search.detector.card)})
+    claim(run.folder, spec | {"floor": search.asked.deepest(search.detector.card).box})
     failed = [
         failure
         for store in reversed(search.stores(run.folder))

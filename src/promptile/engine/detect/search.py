@@ -91,7 +91,6 @@ class Search:
             "phrases": list(self.asked.phrases),
             "detector": {"name": card.name, "digest": card.digest},
             "rendering": self.rendering.to_json(),
-            "text_threshold": self.asked.thresholds(card).text,
             "levels": [[level, self.source.levels[level]] for level in self.levels],
             "tiling": {"size": self.size, "overlap": self.overlap},
             "axis": self.axis,

@@ -12,7 +12,7 @@ from promptile.engine.execute.protocol import Executor
 from promptile.engine.progress import Progress, one_line
 from promptile.errors import ModelError
 from promptile.grid import Tile
-from promptile.models.protocols import Detections, ModelCard, Thresholds, View
+from promptile.models.protocols import Detections, ModelCard, View
 from promptile.run.detections import NOTHING, DetectionStore, TileDetections
 from promptile.run.record import Failure
 
@@ -40,8 +40,7 @@ class DetectTiles:
         if view is None:
             return None
         asked, card = self.search.asked, self.search.detector.card
-        thresholds = Thresholds(asked.floor(card), asked.thresholds(card).text)
-        (found,) = self.search.detector.detect([view], list(asked.phrases), thresholds)
+        (found,) = self.search.detector.detect([view], list(asked.phrases), asked.deepest(card))
         _check(found, card, view.shape, len(asked.phrases))
         return found
 
