@@ -279,6 +279,24 @@ def test_the_command_names_objects_and_counts_them(prompted, monkeypatch, capsys
     assert {"category", "rank_score"} <= set(features[0]["properties"])
 
 
+def test_the_command_names_everything(scene, monkeypatch, tmp_path, capsys):
+    named = {"by-colour": ByColour(), "coloured": Coloured(2)}
+    monkeypatch.setattr(models, "load", lambda name, ndim, **_: named[name])
+    command = ["segment", str(scene), "--model", "coloured", "--window", "0,255", "--ranker", "by-colour", "--quiet"]
+    wish = ["--text", "red", "--text", "blue", "--via", "proposals", "-o", str(tmp_path / "named.geojson")]
+    assert main([*command, *wish]) == 0, capsys.readouterr().err
+    features = json.loads((tmp_path / "named.geojson").read_text(encoding="utf-8"))["features"]
+    assert sorted(f["properties"]["category"] for f in features) == ["blue", "red"]
+    for wrong, cure in (
+        (["--everything"], "--text"),
+        (["--text", "red"], "--via proposals"),
+        (["--text", "red", "--via", "proposals", "--detector", "owlv2-base"], "--via detector"),
+        (["--everything", "--via", "proposals"], "--text"),
+    ):
+        assert main([*command, *wrong, "-o", str(tmp_path / "no.gpkg")]) == 2
+        assert cure in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("texts", ["", " ", [], ["red", "red"], ["background"], [7]])
 def test_texts_that_say_nothing_are_refused(texts):
     with pytest.raises(UsageError):
