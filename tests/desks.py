@@ -85,6 +85,15 @@ class PointsOnly(Oracle):
         self.card = replace(self.card, name="points-only", abilities=frozenset({"points"}))
 
 
+class Flat(Oracle):
+    """The oracle for images only: it sees a volume slice by slice."""
+
+    def __init__(self, ndim: int) -> None:
+        super().__init__(2)
+        self.card = replace(self.card, name="flat", abilities=frozenset({"points", "box", "mask"}))
+        latest[ndim] = self
+
+
 class Seer:
     """Finds the values of the image: `odd` and `even` ones, the surer the larger; counts its looks."""
 
@@ -114,12 +123,12 @@ class Seer:
         return Detections(np.reshape(boxes, (-1, 2, 2)).astype(float), scores, labels)
 
 
-MODELS = ("oracle", "points-only", "seer")
+MODELS = ("oracle", "points-only", "flat", "seer")
 
 
 def install(monkeypatch, folder, model: str) -> None:
     """Have the models above installed, `model` chosen, and work kept in `folder`."""
-    ours = {"oracle": "oracle", "points-only": "PointsOnly", "seer": "Seer"}
+    ours = {"oracle": "oracle", "points-only": "PointsOnly", "flat": "Flat", "seer": "Seer"}
     points = [EntryPoint(name, f"desks:{what}", registry.GROUP) for name, what in ours.items()]
     real = registry.entry_points
     monkeypatch.setattr(registry, "entry_points", lambda group: [*real(group=group), *points])

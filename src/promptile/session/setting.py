@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from promptile import models
 from promptile.engine.job import Job
 from promptile.engine.objects import Grower
-from promptile.engine.slices import Slices
+from promptile.engine.slices import SliceGrower, Slices
 from promptile.errors import ModelError
 from promptile.models.protocols import Model, ModelCard
 from promptile.rendering import Rendering
@@ -52,6 +52,19 @@ class Setting:
         """The same at another level: what was looked at is not looked at again."""
         other = Setting(self.job, level, self.checkpoint)
         other.__dict__["grower"] = self.grower.at(level)
+        return other
+
+    def along(self, slices: Slices) -> Setting:
+        """The same with slices that lie, or are followed, in another way; this one for a model that knows none."""
+        before = self.job.slices
+        if before is None:
+            return self
+        after = slices.of(self.job.source.grid)
+        job = replace(self.job, slices=after)
+        other = Setting(job, self.level, self.checkpoint)
+        grower = self.grower
+        if isinstance(grower, SliceGrower) and (before.axis, before.planes) == (after.axis, after.planes):
+            other.__dict__["grower"] = grower.reaching(after)
         return other
 
     def to_json(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from promptile.engine.grow import Candidates
 from promptile.engine.growing import record_of
 from promptile.engine.job import Job
 from promptile.engine.objects import Grown
+from promptile.engine.slices import Arrival, SliceGrower, Slices
 from promptile.errors import PromptError, UsageError
 from promptile.grid import Window
 from promptile.models.protocols import Model, ModelCard
@@ -118,6 +119,13 @@ class Session(Objects):
         setting.grower  # noqa: B018
         self._options, self.setting = wanted, setting
 
+    def follow(self, slices: Slices) -> None:
+        """From now on, which way slices lie and how far an object is followed, for a model of images in a volume.
+
+        For other models it makes no difference.
+        """
+        self.setting = self.setting.along(slices)
+
     def prepare(self, window: Window, level: int) -> None:
         """Let the model look at what will be asked next, so that its answers come at once."""
         lattice = self.setting.grower.lattices[level]
@@ -150,6 +158,7 @@ class Session(Objects):
         prompts: Prompts,
         candidate: int | None = None,
         glimpse: Callable[[Candidates], None] = lambda _: None,
+        arrived: Callable[[Arrival], None] = lambda _: None,
     ) -> Grown:
         """The object that the prompts mean; kept as `preview` until it is accepted or asked again.
 
@@ -161,6 +170,8 @@ class Session(Objects):
             Which of the model's answers to take (``preview.candidates``); the best one without it.
         glimpse : callable, optional
             Called with what the first window shows, long before large objects are followed to their ends.
+        arrived : callable, optional
+            Called with each slice of a volume that a model for images has looked at.
 
         Raises
         ------
@@ -176,11 +187,19 @@ class Session(Objects):
         self.setting.job.check_prompts(prompts)
         (asked,) = prompts.inside(self.source.grid.shape)
         self.run.draft = {"prompt": asked.to_json(), "revised": self._revised}
-        self.preview = self.setting.grower.grow(asked, candidate, glimpse)
+        grower = self.setting.grower
+        if isinstance(grower, SliceGrower):
+            grower.arrived = arrived
+        self.preview = grower.grow(asked, candidate, glimpse)
         self._asked = asked
         return self.preview
 
-    def choose(self, candidate: int, glimpse: Callable[[Candidates], None] = lambda _: None) -> Grown:
+    def choose(
+        self,
+        candidate: int,
+        glimpse: Callable[[Candidates], None] = lambda _: None,
+        arrived: Callable[[Arrival], None] = lambda _: None,
+    ) -> Grown:
         """Another of the model's answers to what was asked last.
 
         Raises
@@ -190,7 +209,7 @@ class Session(Objects):
         """
         if self._asked is None:
             raise UsageError("There is no preview to choose from: call predict first")
-        return self.predict(Prompts((self._asked,)), candidate, glimpse)
+        return self.predict(Prompts((self._asked,)), candidate, glimpse, arrived)
 
     def withdraw(self) -> None:
         """Forget what was asked and not accepted; an object that is revised still waits to be replaced."""

@@ -53,6 +53,15 @@ class AskPanel(Panel):
         self._pictures = QHBoxLayout(self.answers)
         self._pictures.setContentsMargins(0, 0, 0, 0)
         self._pictures.setAlignment(Qt.AlignmentFlag.AlignLeft)
+        asking = desk.asking
+        self.slices = row(
+            QLabel("Slices"),
+            button("⇤", "Follow the object through the slices before", lambda: asking.follow("backward")),
+            button("⇆ all", "Follow the object through the slices, both ways", lambda: asking.follow("both")),
+            button("⇥", "Follow the object through the slices behind", lambda: asking.follow("forward")),
+            button("to here", "Follow the object to the slice that is seen", asking.follow_here),
+            button("■", "Stop: keep to the slices with marks", asking.stop),
+        )
         self.accept = button("✓ Accept", "Keep the object", desk.asking.accept, "G")
         self.accept.setStyleSheet(FIRST)
         self.drop = button("New", "Drop the marks and begin another object", desk.asking.discard, "N")
@@ -63,6 +72,7 @@ class AskPanel(Panel):
             self.hint,
             row(self.live, self.now),
             self.answers,
+            self.slices,
             form([("Category", self.category)]),
             row(self.accept, self.drop),
             row(self.undo, self.redo),
@@ -152,6 +162,7 @@ class AskPanel(Panel):
             if self._solid:
                 why = "Marks are made in slices: go back from 3D to 2D, by the button below the layers"
             able(self.tools[tool], ability in snapshot.card.abilities and not self._solid, why)
+        self.slices.setVisible(self._desk.asking.slicewise)
         self.undo.setToolTip(f"Take back: {snapshot.undo or 'the last mark'} (Ctrl+Z)")
         self.redo.setToolTip(f"Do again: {snapshot.redo or 'nothing'} (Ctrl+Shift+Z)")
         self._show_state()
@@ -163,6 +174,7 @@ class AskPanel(Panel):
         scene, snapshot = self._desk.scene, self._desk.snapshot
         marked = scene is not None and not scene.empty
         able(self.accept, marked, "Click on an object first")
+        self.slices.setEnabled(marked)
         begun = marked or (snapshot is not None and snapshot.revised is not None)
         able(self.drop, begun, "There are no marks to drop")
         self.undo.setEnabled(marked or (snapshot is not None and bool(snapshot.undo)))

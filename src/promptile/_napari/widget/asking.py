@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from psygnal import Signal
 
 from promptile import models
-from promptile._napari.images import level_seen, view_window
-from promptile._napari.preview import Sketch
+from promptile._napari.images import hidden_axes, level_seen, view_window
 from promptile._napari.widget.bridge import Rest
+from promptile._napari.widget.looks import Look, Way
 from promptile._napari.widget.seen import Preview
-from promptile.engine.grow import Candidates
-from promptile.engine.objects import Grown
+from promptile.engine.slices import Slices
+from promptile.engine.slices.options import Reach
 from promptile.errors import PromptError
 from promptile.prompts.types import Prompt, Prompts
-from promptile.session import Session, thumbnails
+from promptile.session import Session, Ticket
 
 if TYPE_CHECKING:
     from promptile._napari.widget.desk import Desk
@@ -50,7 +47,10 @@ class Asking:
         """Whether each mark is answered at once."""
         self.level: int | str = SEEN
         self.category = ""
+        self.reach: Reach | None = None
+        """How far an object is followed through the slices of a volume; None: only as far as there are marks."""
         self._wish: object = None  # the answer that is waited for
+        self._ticket: Ticket[Any] | None = None
         self._unasked = False  # whether marks were made that nobody has asked about yet
         self._look_ahead = Rest(_RESTS, self._prepare)
         desk.viewer.scene.camera.events.connect(self._look_ahead.begin)
@@ -90,11 +90,45 @@ class Asking:
             desk.told.emit(str(error), True)
             return
         desk.told.emit("Looking …", False)
-        level = self.asked_level
+        way = self._way(prompts)
         self._unasked = False
         done, failed = self._waited_for()
-        look = _Look(lambda preview: desk.bridge.deliver(lambda: done(preview)))
-        desk.preview_of(lambda session: look.ask(session, prompts, level), done, failed)
+        look = Look(lambda preview: desk.bridge.deliver(lambda: done(preview)))
+        self._ticket = desk.preview_of(lambda session: look.ask(session, prompts, way), done, failed)
+
+    @property
+    def slicewise(self) -> bool:
+        """Whether the model looks at slices of a volume one by one."""
+        snapshot = self._desk.snapshot
+        return snapshot is not None and snapshot.card.ndim == 2 and snapshot.grid.ndim == 3
+
+    def follow(self, reach: Reach) -> None:
+        """Follow the object through the slices, both ways, one way, or to the slice of that index."""
+        self.reach = reach
+        self.ask()
+
+    def follow_here(self) -> None:
+        """Follow the object to the slice that is seen."""
+        scene = self._desk.scene
+        if scene is not None:
+            (axis,) = hidden_axes(self._desk.viewer, scene.shown)
+            self.follow(view_window(self._desk.viewer, scene.shown).start[axis])
+
+    def stop(self) -> None:
+        """Look at no more slices: the object is what its own slices show."""
+        if self._ticket is not None and self.slicewise:
+            self._ticket.cancel()
+            self.reach = None
+            self.ask()
+
+    def _way(self, prompts: Prompts) -> Way:
+        """How the marks of now are to be asked."""
+        scene = self._desk.scene
+        if not self.slicewise or scene is None:
+            return Way(self.asked_level)
+        axis = next(iter(hidden_axes(self._desk.viewer, scene.shown)), 0)
+        marked = max(int(np.ceil(prompts.objects[0].extent[0, axis] - 1e-3)), 0)
+        return Way(self.asked_level, Slices(axis, reach=marked if self.reach is None else self.reach))
 
     def _waited_for(self) -> tuple[Callable[[Preview], None], Callable[[Exception], None]]:
         """Show the answer to what is asked now, or that there is none; of earlier ones nobody hears any more."""
@@ -114,7 +148,7 @@ class Asking:
     def choose(self, candidate: int) -> None:
         """Take another one of the model's answers."""
         done, failed = self._waited_for()
-        look = _Look(lambda preview: self._desk.bridge.deliver(lambda: done(preview)))
+        look = Look(lambda preview: self._desk.bridge.deliver(lambda: done(preview)))
         self._desk.order(lambda session: look.choose(session, candidate), done, failed)
 
     def choose_next(self) -> None:
@@ -137,16 +171,16 @@ class Asking:
         except PromptError as error:
             desk.told.emit(str(error), True)
             return
-        category, level, unasked = self.category, self.asked_level, self._unasked
+        category, way, unasked = self.category, self._way(marks), self._unasked
         if desk.snapshot is not None and desk.snapshot.revised is not None:
             category = ""  # a correction does not change it
         scene.begin_next()  # at once: what is clicked from now on is about the next object
         self.show(None)
-        self._unasked = False
+        self._unasked, self.reach = False, None
 
         def keep(session: Session) -> int:
             if unasked:
-                _Look().ask(session, marks, level)
+                Look().ask(session, marks, way)
             return session.accept(category)
 
         def failed(error: Exception) -> None:
@@ -161,6 +195,7 @@ class Asking:
         if self._desk.scene is not None:
             self._desk.scene.begin_next()
             self.show(None)
+            self.reach = None
             self._desk.order(lambda session: session.discard())
 
     def revise(self, object_id: int) -> None:
@@ -221,7 +256,8 @@ class Asking:
             scene.show_preview(None if preview is None else preview.sketch)
         self.previewed.emit()
         if preview is not None and not preview.whole:
-            self._desk.told.emit("Following the object …", False)
+            so_far = f": {preview.slices} slices so far" if preview.slices else ""
+            self._desk.told.emit(f"Following the object{so_far} …", False)
         elif preview is not None:
             unsure = ", open where two answers disagreed" if preview.open_edge else ""
             self._desk.told.emit(f"{preview.count:,} samples, score {preview.score:.2f}{unsure}", False)
@@ -246,42 +282,3 @@ class Asking:
         window, level = view_window(desk.viewer, scene.shown), self.asked_level
         if not window.empty:
             desk.idle(lambda session: session.prepare(window, level))
-
-
-class _Look:
-    """One question to the model, in the worker's thread: a glimpse first, then all of the object, then its pictures.
-
-    Parameters
-    ----------
-    glimpsed : callable
-        Called with what the first window shows, if more is to come, and with the object before it has pictures.
-    """
-
-    def __init__(self, glimpsed: Callable[[Preview], None] = lambda _: None) -> None:
-        self._glimpsed = glimpsed
-
-    def ask(self, session: Session, prompts: Prompts, level: int) -> Preview:
-        """What the prompts mean."""
-        session.look(level=level)
-        return self._whole(session, session.predict(prompts, glimpse=partial(self._first, session)))
-
-    def choose(self, session: Session, candidate: int) -> Preview:
-        """Another answer to what was asked last."""
-        return self._whole(session, session.choose(candidate, partial(self._first, session)))
-
-    def _first(self, session: Session, candidates: Candidates) -> None:
-        sketch = Sketch.at_first(candidates, session.source.levels[candidates.level])
-        if not candidates.level and not _reaches_edge(sketch.samples):
-            return  # it is all of the object, which comes at once: to show it twice takes longer
-        count, score = int(sketch.samples.sum()), float(candidates.masks.scores[candidates.taken])
-        self._glimpsed(Preview(sketch, count, score, False, candidates.level, [], whole=False))
-
-    def _whole(self, session: Session, grown: Grown) -> Preview:
-        seen = Preview(Sketch.of(grown.mask), grown.mask.count, grown.score, grown.open_edge, grown.level, [])
-        self._glimpsed(seen)
-        return replace(seen, thumbnails=thumbnails(session.setting.job, grown.candidates))
-
-
-def _reaches_edge(samples: NDArray[np.uint8]) -> bool:
-    """Whether an object reaches the edge of what is seen of it."""
-    return any(samples.take((0, -1), axis).any() for axis in range(samples.ndim))

@@ -201,11 +201,12 @@ class Desk:
         work: Callable[[Session], T],
         done: Callable[[T], None] = lambda _: None,
         failed: Callable[[Exception], None] | None = None,
-    ) -> None:
-        """Have something computed that is given up for the next such wish."""
+    ) -> Ticket[T] | None:
+        """Have something computed that is given up for the next such wish; None without an image."""
         session = self._session
-        if session is not None:
-            self.worker.preview(lambda: work(session), done, failed or self.failed)
+        if session is None:
+            return None
+        return self.worker.preview(lambda: work(session), done, failed or self.failed)
 
     def background(
         self,

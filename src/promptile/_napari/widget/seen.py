@@ -76,7 +76,9 @@ class Preview:
     level: int
     thumbnails: list[Thumbnail]
     whole: bool = True
-    """Whether it is all of the object, or what the first window shows."""
+    """Whether it is all of the object, or what the first window or the first slices show."""
+    slices: int = 0
+    """How many slices of a volume were looked at so far; 0 where they are not looked at one by one."""
 
 
 def words_of(step: Step | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -100,6 +101,12 @@ class SliceGrower(Grower):
             tiles += sum(found.tiles for _, found in others)
         candidates = self._in_volume(found.candidates, found.start)
         return Grown(mask, found.score, tiles, found.open_edge, 0, candidates)
+
+    def reaching(self, slices: Slices) -> SliceGrower:
+        """The same, followed as far as `slices` of the same axis says; it shares what was looked at and answered."""
+        other = copy(self)
+        other.slices = slices
+        return other
 
     def choose_level(self, prompt: Prompt) -> int:
         """Slices choose for themselves."""
