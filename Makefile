@@ -36,6 +36,7 @@ $(VENV)/dev: $(VENV)/base
 	$(PIP) --editable '.[dev,napari,dicom]'
 	$(PIP) --editable '.[torch]' || echo "No torch for this Python: the tests of the models that need it will be skipped"
 	$(PIP) --editable '.[hf]' || echo "No transformers for this Python: the tests of the models that need it will be skipped"
+	$(PIP) --editable '.[onnx,openvino]' || echo "No ONNX Runtime or OpenVINO for this Python: the tests of runtimes will be skipped"
 	touch $@
 
 clean:

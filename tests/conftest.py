@@ -15,6 +15,9 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+# Exports take a while: the tests that are about them say so. Workers and commands that are started inherit it.
+os.environ.setdefault("PROMPTILE_RUNTIME", "torch")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -150,6 +150,7 @@ def _add_image_choice(parser: Any) -> None:
 def _add_loading(parser: Any) -> None:
     parser.add_argument("--weights", metavar="F", help="the model's weights file (default: looked for)")
     parser.add_argument("--device", metavar="auto|cpu|cuda|mps", help="where the model computes (default: auto)")
+    parser.add_argument("--runtime", metavar="auto|torch|onnx|openvino", help="what computes it (default: auto)")
 
 
 def _add_talk(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:

@@ -11,9 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.onnx.symbolic_helper import parse_args
-
-VERSION = "export-1"
-"""Of this code: it changes when files do."""
+from torch.onnx.utils import register_custom_op_symbolic
 
 _OPSET = 18
 
@@ -63,11 +61,11 @@ def _unflatten(graph: Any, x: Any, axis: int, lengths: Any) -> Any:
 
 
 @parse_args("v", "v", "v", "is", "is", "is")
-def _fold(graph: Any, x: Any, shape: Any, kernel: Any, dilation: list[int], padding: list[int], stride: list[int]) -> Any:
+def _fold(graph: Any, x: Any, shape: Any, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Any:
     """`functional.fold` in ONNX: torch's own refuses lengths that it does not know."""
     both = [length for length in padding for _ in range(2)]
     return graph.op("Col2Im", x, shape, kernel, dilations_i=dilation, pads_i=both, strides_i=stride)
 
 
-torch.onnx.register_custom_op_symbolic("aten::col2im", _fold, _OPSET)  # type: ignore[no-untyped-call]
-torch.onnx.register_custom_op_symbolic("aten::unflatten", _unflatten, _OPSET)  # type: ignore[no-untyped-call]
+register_custom_op_symbolic("aten::col2im", _fold, _OPSET)
+register_custom_op_symbolic("aten::unflatten", _unflatten, _OPSET)

@@ -13,10 +13,17 @@ from uuid import uuid4
 from promptile.caches import cache_folder
 from promptile.errors import ModelError
 
+VERSION = "export-1"
+"""Of the code that makes exports: it changes when files do."""
+
 _RECORD = "export.json"
 """Written last: what the export was made from, and the size of each file."""
 
 _log = logging.getLogger("promptile")
+
+
+class ExportError(ModelError):
+    """A network that cannot be exported, or whose export cannot be kept."""
 
 
 def exported(weights: Path, kind: str, key: str, make: Callable[[Path], None]) -> Path:
@@ -37,9 +44,10 @@ def exported(weights: Path, kind: str, key: str, make: Callable[[Path], None]) -
 
     Raises
     ------
-    ModelError
-        If it can be written nowhere.
+    ExportError
+        If it cannot be made, or can be written nowhere.
     """
+    key = f"{key} {VERSION}"
     places = _places(weights, kind, key)
     for place in places:
         if _is_whole(place, key):
@@ -57,8 +65,8 @@ def exported(weights: Path, kind: str, key: str, make: Callable[[Path], None]) -
         finally:
             shutil.rmtree(draft, ignore_errors=True)  # nothing is left of it unless something went wrong
         return place
-    raise ModelError(
-        f"The export of {weights.name} can be written neither to {' nor to '.join(refused)}: set PROMPTILE_CACHE to a "
+    raise ExportError(
+        f"the export of {weights.name} can be written neither to {' nor to '.join(refused)}: set PROMPTILE_CACHE to a "
         "folder that can be written to, or use --runtime torch"
     )
 
@@ -76,8 +84,9 @@ def _make(draft: Path, place: Path, key: str, make: Callable[[Path], None]) -> N
         sizes = {path.name: path.stat().st_size for path in draft.iterdir()}
         (draft / _RECORD).write_text(json.dumps({"key": key, "sizes": sizes}), encoding="utf-8")
         _put(draft, place, key)
-    except OSError as error:
-        raise ModelError(f"The export {place} cannot be written ({error}): use --runtime torch") from error
+    except (OSError, RuntimeError) as error:  # torch's own are of either kind
+        line = str(error).strip().splitlines()[0]
+        raise ExportError(f"the export {place} cannot be made ({line}): use --runtime torch") from error
 
 
 def _put(draft: Path, place: Path, key: str) -> None:

@@ -16,7 +16,13 @@ from promptile.models.weights import find, in_folders, in_hub_cache
 
 
 def load(
-    name: str, ndim: int, *, weights: Path | str | None = None, device: str = "auto", hq_token_only: bool = False
+    name: str,
+    ndim: int,
+    *,
+    weights: Path | str | None = None,
+    device: str = "auto",
+    runtime: str | None = None,
+    hq_token_only: bool = False,
 ) -> Promptable:
     """A model of the family.
 
@@ -30,6 +36,9 @@ def load(
         The weights file; without it, it is looked for by name, also among what Hugging Face's tools downloaded.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    runtime : str, optional
+        What computes: ``torch``, ``onnx``, ``openvino`` or ``auto``; without it, as the environment variable
+        ``PROMPTILE_RUNTIME`` says, or ``auto``.
     hq_token_only : bool
         SAM-HQ: answer with the finer mask alone instead of the sum.
 
@@ -46,7 +55,7 @@ def load(
     except ModuleNotFoundError as error:
         raise ModelError(f"Model {name!r} needs {error.name}: pip install 'promptile[torch]'") from error
     path = find(name, variant.files, variant.page, weights or in_folders(variant.files) or _downloaded(variant))
-    return Sam.load(variant, path, device, hq_token_only=hq_token_only)
+    return Sam.load(variant, path, device, runtime=runtime, hq_token_only=hq_token_only)
 
 
 def _downloaded(variant: Variant) -> Path | None:

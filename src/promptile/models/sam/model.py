@@ -18,8 +18,8 @@ from promptile.errors import ModelError
 from promptile.models.devices import device_of
 from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
 from promptile.models.sam.frame import Frame, as_tensor
-from promptile.models.sam.loading import load_network
-from promptile.models.sam.nets.network import Features, Network, Questions
+from promptile.models.sam.nets.network import Decoding, Features, Questions
+from promptile.models.sam.running import network_of
 from promptile.models.sam.variants import Variant
 from promptile.models.weights import digest
 
@@ -52,14 +52,14 @@ class Sam:
     Parameters
     ----------
     variant : Variant
-    network : Network
+    network : Decoding
         On `device`, ready to answer.
     device : torch.device
     digest : str
         Of the weights.
     """
 
-    def __init__(self, variant: Variant, network: Network, device: torch.device, digest: str) -> None:
+    def __init__(self, variant: Variant, network: Decoding, device: torch.device, digest: str) -> None:
         self.card = ModelCard(
             name=variant.name,
             family=variant.family,
@@ -79,18 +79,26 @@ class Sam:
         self._again: Callable[[], Sam] | None = None
 
     @classmethod
-    def load(cls, variant: Variant, path: Path, device: str = "auto", *, hq_token_only: bool = False) -> Sam:
+    def load(
+        cls,
+        variant: Variant,
+        path: Path,
+        device: str = "auto",
+        *,
+        runtime: str | None = None,
+        hq_token_only: bool = False,
+    ) -> Sam:
         """The model with the weights of a file.
 
         Raises
         ------
         ModelError
-            If the device is not there or the file does not hold this model.
+            If the device or the runtime is not there or the file does not hold this model.
         """
-        place = device_of(device)
-        network = load_network(variant, path, hq_token_only=hq_token_only).to(place)
-        sam = cls(variant, network, place, " ".join([_VERSION, digest(path), *["hq_token_only"] * hq_token_only]))
-        sam._again = partial(cls.load, variant, path, device, hq_token_only=hq_token_only)
+        place, version = device_of(device), " ".join([_VERSION, digest(path), *["hq_token_only"] * hq_token_only])
+        network, used = network_of(variant, path, place, runtime, version=version, hq_token_only=hq_token_only)
+        sam = cls(variant, network, place, version if used == "torch" else f"{version} {used}")
+        sam._again = partial(cls.load, variant, path, device, runtime=used, hq_token_only=hq_token_only)
         return sam
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -144,9 +152,8 @@ class Sam:
 
     @torch.inference_mode()
     def _embedding(self, frame: Frame, features: Features) -> Embedding:
-        """With all that prompts will ask of it in common; ONNX networks know no such thing."""
-        ready = self._network.prepare(features) if isinstance(self._network, Network) else features
-        sight = Sight(frame, ready)
+        """With all that prompts will ask of it in common."""
+        sight = Sight(frame, self._network.prepare(features))
         return Embedding(sight, self.card.digest, sight.nbytes)
 
     def _frame(self, shape: Sequence[int]) -> Frame:
