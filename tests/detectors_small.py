@@ -45,7 +45,7 @@ def _spread(network: torch.nn.Module) -> None:
         for name, parameter in network.named_parameters():
             if name.endswith(("class_embed.0.bias", "class_embed.bias")):
                 parameter.zero_()  # MM-Grounding DINO begins without hope
-            elif name == "model.decoder.layer_norm.weight":
+            elif name == "model.decoder.layer_norm.weight" and not type(network).__name__.startswith("MM"):
                 parameter.fill_(len(parameter) ** -0.5)  # not all of Grounding DINO's scores are close to 0 or 1
             elif parameter.ndim > 1 and ("embed" not in name or "bbox_embed" in name):
                 parameter.normal_(0, (1.0 / parameter[0].numel()) ** 0.5)
