@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.errors import ModelError
+from promptile.grid import Window
 from promptile.models.fastsam.instances import Seen, instances_of, tight
 from promptile.models.fastsam.letterbox import Letterbox
 from promptile.models.fastsam.network import Network
@@ -92,6 +93,12 @@ class FastSam:
             if mask.any():
                 found.append(Proposal(*tight(instance.window, mask), instance.score))
         return found
+
+    def shade(self, view: View) -> Iterator[tuple[Window, NDArray[np.float32], float]]:
+        """Each instance's window, its logits there, and its score."""
+        seen = self._see(view)
+        for instance in seen.instances:
+            yield instance.window, seen.logits(instance), instance.score
 
     def find(self, view: View, phrase: str, ranker: Ranker) -> tuple[Proposal, float] | None:
         """The instance that a phrase describes best, by FastSAM's rule, and how much better than the others.
