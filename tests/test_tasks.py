@@ -268,6 +268,7 @@ def test_the_command_writes_edges_and_proposals(tmp_path, capsys):
         assert main(command) == 2
         assert "--overwrite" in capsys.readouterr().err
         assert main([*command, "--overwrite"]) == 0
+        capsys.readouterr()
     assert (read(tmp_path / "edges.tif") > 0).any()
     assert len(pd.read_parquet(tmp_path / "all.parquet"))
     for wrong in (["--everything"], ["--text", "a"], ["--run", "x"], ["-o", "second.tif"]):

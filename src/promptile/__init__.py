@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from promptile.engine.lattice import Tiling
     from promptile.engine.ranking import Phrases
     from promptile.engine.slices import Slices
+    from promptile.engine.tasks import Edges, Ranked
     from promptile.errors import PromptileError
     from promptile.grid import Grid, Window
     from promptile.prompts import Prompt, Prompts
@@ -33,16 +34,19 @@ if TYPE_CHECKING:
     from promptile.session import Review, Session, replay
     from promptile.session.classifying import classify
     from promptile.sources import open_source as open
+    from promptile.tasks import edges, proposals
     from promptile.vectors import Shaping
 
 _HOMES = {
     "Area": "promptile.prompts.area",
+    "Edges": "promptile.engine.tasks",
     "Everything": "promptile.engine.everything",
     "Grid": "promptile.grid",
     "Phrases": "promptile.engine.ranking",
     "Prompt": "promptile.prompts",
     "PromptileError": "promptile.errors",
     "Prompts": "promptile.prompts",
+    "Ranked": "promptile.engine.tasks",
     "Rendering": "promptile.rendering",
     "Review": "promptile.session",
     "Run": "promptile.run",
@@ -53,19 +57,23 @@ _HOMES = {
     "Tiling": "promptile.engine.lattice",
     "Window": "promptile.grid",
     "classify": "promptile.session.classifying",
+    "edges": "promptile.tasks",
     "open": "promptile.sources",
+    "proposals": "promptile.tasks",
     "replay": "promptile.session",
     "segment": "promptile.segmentation",
 }
 
 __all__ = [
     "Area",
+    "Edges",
     "Everything",
     "Grid",
     "Phrases",
     "Prompt",
     "PromptileError",
     "Prompts",
+    "Ranked",
     "Rendering",
     "Review",
     "Run",
@@ -77,7 +85,9 @@ __all__ = [
     "Window",
     "__version__",
     "classify",
+    "edges",
     "open",
+    "proposals",
     "replay",
     "segment",
 ]

@@ -13,6 +13,7 @@ from promptile.cli.measuring import measure_run
 from promptile.cli.replaying import replay_run
 from promptile.cli.searching import add_text
 from promptile.cli.statuses import USAGE
+from promptile.cli.tasks import add_task
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,6 +64,7 @@ def _add_segment(commands: Any) -> None:
     prompts.add_argument("--prompts", metavar="F", help="points, boxes and polygons, grouped by `object`")
     prompts.add_argument("--everything", action="store_true", help="all objects, wherever they are")
     parser.add_argument("--text", action="append", default=[], metavar="T", help="objects by name; several times")
+    add_task(parser)
     out = parser.add_argument_group("result")
     _add_out(out)
     out.add_argument("--run", metavar="DIR", help="where the run is kept (default: beside the first --out)")

@@ -12,6 +12,7 @@ from promptile.cli.outputs import check_outs, report, run_beside, write_outs
 from promptile.cli.searching import check_asked, detector_of, judge_of, text_of
 from promptile.cli.statuses import OK
 from promptile.cli.talk import print_facts, show_progress
+from promptile.cli.tasks import OBJECTS, run_task
 from promptile.cli.wishes import channels_of, everything_of, level_of, model_of, prompts_of, slices_of
 from promptile.errors import PromptileError, RunError, UsageError
 
@@ -28,6 +29,8 @@ def segment_image(options: argparse.Namespace) -> int:
     from promptile.engine.lattice import Tiling
     from promptile.segmentation import segment
 
+    if options.task != OBJECTS:
+        return run_task(options)
     check_asked(options)
     if not options.out and not options.run:
         raise UsageError("Nothing would be kept: say where to with --out FILE or --run DIR")
