@@ -315,4 +315,6 @@ def test_commands_tell_what_they_can_do(alone, capsys):
         assert shown["licence"]
     assert main(["models"]) == 0
     listed = capsys.readouterr().out
-    assert all(name in listed for name in (*detectors.VARIANTS, *rankers.VARIANTS))
+    rows = {line.split()[0]: line.split()[1:] for line in listed.splitlines()}
+    assert {rows[name][0] for name in detectors.VARIANTS} == {"text"}
+    assert {rows[name][0] for name in rankers.VARIANTS} == {"rank"}

@@ -33,18 +33,18 @@ def show_models(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> None:
     from promptile import models
+    from promptile.models.published import all_published
     from promptile.report import weights_here
 
     names = models.names()
     if options.json:
         print(json.dumps(names))
         return
-    width = max(map(len, names))
+    width, known = max(map(len, names)), all_published()
     for name in names:
-        here = weights_here(name)
-        print(
-            name if here is not False else f"{name:<{width}}  its weights are not here: promptile models fetch {name}"
-        )
+        takes = ", ".join(known[name].abilities) if name in known else ""
+        missing = f"its weights are not here: promptile models fetch {name}" if weights_here(name) is False else ""
+        print(f"{name:<{width}}  {takes:<4}  {missing}".rstrip())
 
 
 def _fetch(options: argparse.Namespace) -> None:
