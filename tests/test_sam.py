@@ -59,6 +59,9 @@ class Echo:
         self.images += list(images)
         return Features(functional.avg_pool2d(images[:, :1], 4))
 
+    def prepare(self, features: Features) -> Features:
+        return features
+
     def decode(
         self, features: Features, questions: Questions, *, ambiguous: bool, least: float | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -403,11 +406,6 @@ def test_what_hugging_face_s_tools_have_downloaded_is_found(monkeypatch: pytest.
 def test_a_finer_mask_is_only_asked_of_models_that_have_one() -> None:
     with pytest.raises(ModelError, match="hq_token_only is for SAM-HQ and light-hq-sam"):
         mobile_sam(2, hq_token_only=True)
-
-
-def test_volumes_are_refused(small: Sam) -> None:
-    with pytest.raises(ModelError, match="takes 2D images and this one is 3D"):
-        promptile.segment(np.zeros((8, 32, 32), np.float32), Prompts.of(points=[[2, 3, 4]]), model=small)
 
 
 def test_weights_of_another_model_are_recognised(tmp_path: Path) -> None:

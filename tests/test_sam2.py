@@ -339,7 +339,7 @@ def test_an_embedding_from_the_disk_answers_as_well(kind: str, request: pytest.F
 def test_a_batch_of_windows_is_embedded_as_one_by_one(small: Sam2, monkeypatch: pytest.MonkeyPatch) -> None:
     views = [view((40, 50)), view((200, 300)), view((90, 33))]
     alone = small.embed(views)
-    monkeypatch.setitem(sys.modules[Sam2.__module__]._TOGETHER, "cpu", 2)
+    monkeypatch.setattr(small._seeing, "size", 2)
     for one, other in zip(alone, small.embed(views), strict=True):
         for mine, theirs in zip(one.content.maps, other.content.maps, strict=True):
             np.testing.assert_allclose(mine, theirs, atol=1e-4)

@@ -22,6 +22,7 @@ def load(
     weights: Path | str | None = None,
     device: str = "auto",
     runtime: str | None = None,
+    precision: str = "auto",
     hq_token_only: bool = False,
 ) -> Promptable:
     """A model of the family.
@@ -39,13 +40,17 @@ def load(
     runtime : str, optional
         What computes: ``torch``, ``onnx``, ``openvino`` or ``auto``; without it, as the environment variable
         ``PROMPTILE_RUNTIME`` says, or ``auto``.
+    precision : str
+        With how many digits windows are looked at: ``auto`` (``bf16`` or ``fp16`` on an NVIDIA GPU, elsewhere
+        ``fp32``), ``fp32``, ``bf16`` or ``fp16``. But for ``fp32`` torch computes.
     hq_token_only : bool
         SAM-HQ: answer with the finer mask alone instead of the sum.
 
     Raises
     ------
     ModelError
-        If torch, the weights or the device are not here, the weights do not fit, or the model has no finer mask.
+        If torch, the weights, the device or its precision are not here, the weights do not fit, or the model has no
+        finer mask.
     """
     variant = VARIANTS[name]
     if hq_token_only and not variant.quality:
@@ -55,7 +60,7 @@ def load(
     except ModuleNotFoundError as error:
         raise ModelError(f"Model {name!r} needs {error.name}: pip install 'promptile[torch]'") from error
     path = find(name, variant.files, variant.page, weights or in_folders(variant.files) or _downloaded(variant))
-    return Sam.load(variant, path, device, runtime=runtime, hq_token_only=hq_token_only)
+    return Sam.load(variant, path, device, runtime=runtime, precision=precision, hq_token_only=hq_token_only)
 
 
 def _downloaded(variant: Variant) -> Path | None:

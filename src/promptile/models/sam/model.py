@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from promptile.errors import ModelError
+from promptile.models.computing import Batches, Precision
 from promptile.models.devices import device_of
 from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
 from promptile.models.sam.frame import Frame, as_tensor
@@ -27,8 +28,13 @@ _VERSION = "sam-2"
 """Of this code: it changes when answers do."""
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
-_TOGETHER = {"cuda": 4}
+_SEEN = {"cuda": 4}
 """Windows looked at together; elsewhere one at a time, which is as fast and takes less memory."""
+_ASKED = {"cpu": 3, "mps": 16, "cuda": 32}
+"""Prompts answered together; on a CPU so few that what is computed between stays below the 32 MB from which on memory
+is asked of the system each time anew."""
+_ASKED_FINER = {"cpu": 1, "mps": 8, "cuda": 16}
+"""The same for SAM-HQ, which computes more between."""
 _NOWHERE = np.float32(-8)
 """Logit where nothing was asked for."""
 
@@ -57,9 +63,14 @@ class Sam:
     device : torch.device
     digest : str
         Of the weights.
+    precision : str
+        As in `Precision`.
     """
 
-    def __init__(self, variant: Variant, network: Decoding, device: torch.device, digest: str) -> None:
+    def __init__(
+        self, variant: Variant, network: Decoding, device: torch.device, digest: str, precision: str = "auto"
+    ) -> None:
+        self._precision = Precision(precision, device)
         self.card = ModelCard(
             name=variant.name,
             family=variant.family,
@@ -70,8 +81,10 @@ class Sam:
             window=(variant.side, variant.side),
             licence=variant.licence,
             device=device.type,
-            digest=digest,
+            digest=digest + self._precision.mark,
         )
+        self._seeing = Batches(variant.name, device, _SEEN.get(device.type, 1))
+        self._asking = Batches(variant.name, device, (_ASKED_FINER if variant.quality else _ASKED)[device.type])
         self._variant = variant
         self._network = network
         self._device = device
@@ -86,6 +99,7 @@ class Sam:
         device: str = "auto",
         *,
         runtime: str | None = None,
+        precision: str = "auto",
         hq_token_only: bool = False,
     ) -> Sam:
         """The model with the weights of a file.
@@ -93,12 +107,18 @@ class Sam:
         Raises
         ------
         ModelError
-            If the device or the runtime is not there or the file does not hold this model.
+            If the device, the runtime or the precision is not there or the file does not hold this model.
         """
         place, version = device_of(device), " ".join([_VERSION, digest(path), *["hq_token_only"] * hq_token_only])
+        if Precision(precision, place).name != "fp32":
+            if runtime not in (None, "auto", "torch"):
+                raise ModelError(f"Precision {precision!r} is for torch: leave runtime {runtime!r} out")
+            runtime = "torch"
         network, used = network_of(variant, path, place, runtime, version=version, hq_token_only=hq_token_only)
-        sam = cls(variant, network, place, version if used == "torch" else f"{version} {used}")
-        sam._again = partial(cls.load, variant, path, device, runtime=used, hq_token_only=hq_token_only)
+        sam = cls(variant, network, place, version if used == "torch" else f"{version} {used}", precision)
+        sam._again = partial(
+            cls.load, variant, path, device, runtime=used, precision=precision, hq_token_only=hq_token_only
+        )
         return sam
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -111,10 +131,7 @@ class Sam:
     def embed(self, views: Sequence[View]) -> list[Embedding]:
         frames = [self._frame(view.shape) for view in views]
         images = [self._image(view, frame) for view, frame in zip(views, frames, strict=True)]
-        together = _TOGETHER.get(self._device.type, 1)
-        features: list[Features] = []
-        for i in range(0, len(images), together):
-            features += _apart(self._network.embed(torch.stack(images[i : i + together])))
+        features = self._seeing.each(images, self._look)
         return [self._embedding(frame, one) for frame, one in zip(frames, features, strict=True)]
 
     def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
@@ -134,7 +151,8 @@ class Sam:
         answers: dict[int, Masks] = {}
         for form, members in alike.items():
             asked = [prompts[i] for i in members]
-            answers |= zip(members, self._answers(sight, form, asked, least), strict=True)
+            found = self._asking.each(asked, partial(self._answers, sight, form, least))
+            answers |= zip(members, found, strict=True)
         return [answers[i] for i in range(len(prompts))]
 
     def pack(self, embedding: Embedding) -> Mapping[str, NDArray[Any]]:
@@ -167,7 +185,11 @@ class Sam:
         colours = as_tensor(np.asarray(view.samples, np.float32), self._device).clamp(0, 1).expand(3, -1, -1)
         return frame.image((colours - self._mean) / self._deviation)
 
-    def _answers(self, sight: Sight, form: _Form, prompts: Sequence[WindowPrompt], least: float | None) -> list[Masks]:
+    def _look(self, images: Sequence[Tensor]) -> list[Features]:
+        with self._precision():
+            return _apart(self._network.embed(torch.stack(list(images))))
+
+    def _answers(self, sight: Sight, form: _Form, least: float | None, prompts: Sequence[WindowPrompt]) -> list[Masks]:
         """The answers to prompts of one form; `least`: without masks whose score is not above it."""
         if form.empty:
             count = int(least is None or least < 0)
@@ -230,6 +252,10 @@ def _masks(frame: Frame, logits: Tensor, scores: Tensor) -> Masks:
 
 
 def _apart(features: Features) -> list[Features]:
-    """One by one; each owns its memory, so that forgetting one frees it."""
-    fine = [None] * len(features.image) if features.fine is None else [f[None].clone() for f in features.fine]
-    return [Features(image[None].clone(), one) for image, one in zip(features.image, fine, strict=True)]
+    """One by one, in single precision; each owns its memory, so that forgetting one frees it."""
+    fine = [None] * len(features.image) if features.fine is None else [_own(one) for one in features.fine]
+    return [Features(_own(image), one) for image, one in zip(features.image, fine, strict=True)]
+
+
+def _own(one: Tensor) -> Tensor:
+    return one[None].to(torch.float32, copy=True)

@@ -21,7 +21,9 @@ _MISFIT = (
 )
 
 
-def load(name: str, ndim: int, *, weights: Path | str | None = None, device: str = "auto") -> Promptable:
+def load(
+    name: str, ndim: int, *, weights: Path | str | None = None, device: str = "auto", precision: str = "auto"
+) -> Promptable:
     """A model of the family.
 
     Parameters
@@ -34,12 +36,15 @@ def load(name: str, ndim: int, *, weights: Path | str | None = None, device: str
         The weights file, or the folder of a snapshot that holds it; without it, it is looked for by name.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+    precision : str
+        With how many digits windows are looked at: ``auto`` (``bf16`` or ``fp16`` on an NVIDIA GPU, elsewhere
+        ``fp32``), ``fp32``, ``bf16`` or ``fp16``.
 
     Raises
     ------
     ModelError
-        If transformers, the weights or the device are not here, the weights do not fit, or their licence is not
-        accepted.
+        If transformers, the weights, the device or its precision are not here, the weights do not fit, or their
+        licence is not accepted.
     """
     variant = VARIANTS[name]
     check_consent(variant.published)
@@ -53,7 +58,7 @@ def load(name: str, ndim: int, *, weights: Path | str | None = None, device: str
     except ModuleNotFoundError as error:
         cure = f"needs {error.name}: pip install 'promptile[hf]'" if error.name else _MISFIT
         raise ModelError(f"Model {name!r} {cure}") from error
-    return Sam2.load(variant, path, device)
+    return Sam2.load(variant, path, device, precision=precision)
 
 
 def _in_folder(folder: Path, names: tuple[str, ...]) -> Path:

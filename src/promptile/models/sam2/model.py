@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from promptile.errors import ModelError
+from promptile.models.computing import Batches, Precision
 from promptile.models.devices import device_of
 from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
 from promptile.models.sam2.frame import Frame, as_tensor
@@ -28,8 +29,10 @@ _COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation that SAM 2 learnt with."""
 _HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 """And SAM 3."""
-_TOGETHER = {"cuda": 4}
+_SEEN = {"cuda": 4}
 """Windows looked at together; elsewhere one at a time, which is as fast and takes less memory."""
+_ASKED = {"cpu": 4, "mps": 16, "cuda": 32}
+"""Prompts answered together."""
 _MAPS = 3
 """Maps that the decoder sees; the encoder of SAM 3 makes one more."""
 _NOWHERE = np.float32(-8)
@@ -62,9 +65,14 @@ class Sam2:
     device : torch.device
     digest : str
         Of the weights.
+    precision : str
+        As in `Precision`.
     """
 
-    def __init__(self, variant: Variant, network: nn.Module, device: torch.device, digest: str) -> None:
+    def __init__(
+        self, variant: Variant, network: nn.Module, device: torch.device, digest: str, precision: str = "auto"
+    ) -> None:
+        self._precision = Precision(precision, device)
         self.card = ModelCard(
             name=variant.name,
             family=variant.family,
@@ -74,8 +82,10 @@ class Sam2:
             window=(variant.side, variant.side),
             licence=variant.licence,
             device=device.type,
-            digest=digest,
+            digest=digest + self._precision.mark,
         )
+        self._seeing = Batches(variant.name, device, _SEEN.get(device.type, 1))
+        self._asking = Batches(variant.name, device, _ASKED[device.type])
         self._variant = variant
         self._network: Any = network
         self._device = device
@@ -84,18 +94,19 @@ class Sam2:
         self._again: Callable[[], Sam2] | None = None
 
     @classmethod
-    def load(cls, variant: Variant, path: Path, device: str = "auto") -> Sam2:
+    def load(cls, variant: Variant, path: Path, device: str = "auto", *, precision: str = "auto") -> Sam2:
         """The model with the weights of a file.
 
         Raises
         ------
         ModelError
-            If the device is not there or the file does not hold this model.
+            If the device is not there or has no such precision, or the file does not hold this model.
         """
         place = device_of(device)
+        Precision(precision, place)
         network = load_network(variant, path).to(place)
-        sam2 = cls(variant, network, place, f"{_VERSION} {digest(path)}")
-        sam2._again = partial(cls.load, variant, path, device)
+        sam2 = cls(variant, network, place, f"{_VERSION} {digest(path)}", precision)
+        sam2._again = partial(cls.load, variant, path, device, precision=precision)
         return sam2
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -108,25 +119,27 @@ class Sam2:
     def embed(self, views: Sequence[View]) -> list[Embedding]:
         frames = [self._frame(view.shape) for view in views]
         images = [self._image(view, frame) for view, frame in zip(views, frames, strict=True)]
-        together = _TOGETHER.get(self._device.type, 1)
-        maps: list[tuple[Tensor, ...]] = []
-        for i in range(0, len(images), together):
-            batch = self._look(torch.stack(images[i : i + together]))
-            # Each owns its memory, so that forgetting one frees it.
-            maps += [tuple(each[j : j + 1].clone() for each in batch) for j in range(len(batch[0]))]
+        maps = self._seeing.each(images, self._look)
         return [self._embedding(Sight(frame, held)) for frame, held in zip(frames, maps, strict=True)]
 
     def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
         return self.predict_batch(embedding, [prompt])[0]
 
-    @torch.inference_mode()
     def predict_batch(self, embedding: Embedding, prompts: Sequence[WindowPrompt]) -> list[Masks]:
+        return self._predict(embedding.content, prompts, None)
+
+    def predict_above(self, embedding: Embedding, prompts: Sequence[WindowPrompt], least: float) -> list[Masks]:
+        return self._predict(embedding.content, prompts, least)
+
+    @torch.inference_mode()
+    def _predict(self, sight: Sight, prompts: Sequence[WindowPrompt], least: float | None) -> list[Masks]:
         alike: dict[_Form, list[int]] = defaultdict(list)
         for i, prompt in enumerate(prompts):
             alike[_Form.of(prompt)].append(i)
         answers: dict[int, Masks] = {}
         for form, members in alike.items():
-            answers |= zip(members, self._answers(embedding.content, form, [prompts[i] for i in members]), strict=True)
+            found = self._asking.each([prompts[i] for i in members], partial(self._answers, sight, form, least))
+            answers |= zip(members, found, strict=True)
         return [answers[i] for i in range(len(prompts))]
 
     def pack(self, embedding: Embedding) -> Mapping[str, NDArray[Any]]:
@@ -152,7 +165,13 @@ class Sam2:
         colours = as_tensor(np.asarray(view.samples, np.float32), self._device).clamp(0, 1).expand(3, -1, -1)
         return (frame.image(colours) - self._mean) / self._deviation
 
-    def _look(self, images: Tensor) -> list[Tensor]:
+    def _look(self, images: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+        """The maps of each image ``(3, side, side)``; each owns its memory, so that forgetting one frees it."""
+        with self._precision():
+            maps = self._maps(torch.stack(list(images)))
+        return [tuple(each[i : i + 1].to(torch.float32, copy=True) for each in maps) for i in range(len(images))]
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
         """The maps of images ``(n, 3, side, side)``, finest first."""
         # Not get_image_embeddings: for SAM 3 it adds the token for "nothing is remembered", which each image without a
         # past has, to the map that is dropped (transformers 5.23).
@@ -161,10 +180,11 @@ class Sam2:
         maps = (each.permute(1, 2, 0) for each in flat)
         return [each.unflatten(2, [self._variant.cells >> i] * 2) for i, each in enumerate(maps)]
 
-    def _answers(self, sight: Sight, form: _Form, prompts: Sequence[WindowPrompt]) -> list[Masks]:
-        """The answers to prompts of one form."""
+    def _answers(self, sight: Sight, form: _Form, least: float | None, prompts: Sequence[WindowPrompt]) -> list[Masks]:
+        """The answers to prompts of one form; `least`: without masks whose score is not above it."""
         if form.empty:
-            blank = Masks(np.full((1, *sight.frame.shape), _NOWHERE), np.zeros(1))
+            count = int(least is None or least < 0)
+            blank = Masks(np.full((count, *sight.frame.shape), _NOWHERE), np.zeros(count))
             return [blank] * len(prompts)
         found = self._network(
             image_embeddings=[each.expand(len(prompts), -1, -1, -1) for each in sight.maps],
@@ -172,10 +192,13 @@ class Sam2:
             **self._questions(sight.frame, form, prompts),
         )
         scores = found.iou_scores[:, 0] * found.object_score_logits[:, 0].sigmoid()
-        scores, order = scores.sort(dim=1, descending=True, stable=True)
-        logits = sight.frame.back(torch.take_along_dim(found.pred_masks[:, 0], order[..., None, None], dim=1))
-        pairs = zip(logits.cpu().numpy(), scores.clamp(0, 1).cpu().double().numpy(), strict=True)
-        return [Masks(masks, quality) for masks, quality in pairs]
+        guesses, order = scores.sort(dim=1, descending=True, stable=True)
+        scores = guesses.clamp(0, 1)
+        counts = (scores > (-1 if least is None else least)).sum(dim=1).tolist()
+        return [
+            _masks(sight.frame, masks[best[:n]], quality[:n])
+            for masks, best, quality, n in zip(found.pred_masks[:, 0], order, scores, counts, strict=True)
+        ]
 
     def _questions(self, frame: Frame, form: _Form, prompts: Sequence[WindowPrompt]) -> dict[str, Tensor]:
         """Prompts of one form, each about an image of its own: only so may each have a mask."""
@@ -214,3 +237,10 @@ class _Form:
     @property
     def empty(self) -> bool:
         return not (self.points or self.box or self.mask)
+
+
+def _masks(frame: Frame, logits: Tensor, scores: Tensor) -> Masks:
+    """Masks ``(m, cells, cells)`` on the window's own samples."""
+    if not len(logits):
+        return Masks(np.empty((0, *frame.shape), np.float32), np.empty(0))
+    return Masks(frame.back(logits[None])[0].cpu().numpy(), scores.cpu().double().numpy())
