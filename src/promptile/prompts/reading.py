@@ -1,4 +1,4 @@
-"""Prompt files: GeoJSON, GPKG, FlatGeobuf, shapefile, CSV and 3D Slicer markups."""
+"""Prompt files: GeoJSON, GPKG, FlatGeobuf, shapefile, CSV, 3D Slicer markups, DICOM."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from promptile.errors import PromptError
 from promptile.grid import Grid
 from promptile.prompts.marks import Kind, Mark, assemble, of_kind
 from promptile.prompts.slicer import is_markups, read_markups
+from promptile.prompts.structures import read_marks
 from promptile.prompts.tables import TABLES, read_table
 from promptile.prompts.types import Prompts
 from promptile.prompts.vector_files import read_vectors
+from promptile.structures import is_structures
 
 
 def read_prompts(
@@ -28,7 +30,7 @@ def read_prompts(
     ----------
     path : path
         ``.geojson``, ``.gpkg``, ``.fgb``, ``.shp`` in any CRS (none: the image's own), ``.csv`` or ``.tsv`` in the
-        image's world coordinates, or ``.mrk.json``.
+        image's world coordinates, ``.mrk.json``, or a DICOM structure set or segmentation.
     grid : Grid
         Of the image's level 0.
     kind : {"prompts", "points", "boxes"}
@@ -58,6 +60,8 @@ def read_prompts(
 def _read(file: Path, grid: Grid, layer: str | None) -> list[Mark]:
     if file.suffix.lower() in TABLES:
         return read_table(file, grid)
+    if file.is_file() and is_structures(file):
+        return read_marks(file, grid)
     if is_markups(file):
         return read_markups(file, grid)
     return read_vectors(file, grid, layer)

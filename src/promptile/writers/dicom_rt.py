@@ -41,14 +41,14 @@ def write(result: Result, path: Path) -> None:
     if not drawn:
         raise OutputError(f"{path.name} needs at least one region and there is no object: use .nii.gz")
     file = _frame(headers, result, path)
-    file.StructureSetROISequence = [_region(i, s, headers[0]) for i, (s, _) in enumerate(drawn, 1)]
+    file.StructureSetROISequence = [_region(s, headers[0]) for s, _ in drawn]
     file.ROIContourSequence = [
-        _item(ReferencedROINumber=i, ROIDisplayColor=list(segment.colour), ContourSequence=contours)
-        for i, (segment, contours) in enumerate(drawn, 1)
+        _item(ReferencedROINumber=segment.id, ROIDisplayColor=list(segment.colour), ContourSequence=contours)
+        for segment, contours in drawn
     ]
     file.RTROIObservationsSequence = [
-        _item(ObservationNumber=i, ReferencedROINumber=i, RTROIInterpretedType="", ROIInterpreter="")
-        for i, _ in enumerate(drawn, 1)
+        _item(ObservationNumber=i, ReferencedROINumber=segment.id, RTROIInterpretedType="", ROIInterpreter="")
+        for i, (segment, _) in enumerate(drawn, 1)
     ]
     file.save_as(path, enforce_file_format=True)
 
@@ -78,9 +78,9 @@ def _contour(places: NDArray[np.float64], z: int, headers: Sequence[Dataset]) ->
     )
 
 
-def _region(number: int, segment: Segment, header: Dataset) -> Dataset:
+def _region(segment: Segment, header: Dataset) -> Dataset:
     return _item(
-        ROINumber=number,
+        ROINumber=segment.id,
         ReferencedFrameOfReferenceUID=header.FrameOfReferenceUID,
         ROIName=segment.name[:64],
         ROIGenerationAlgorithm="SEMIAUTOMATIC",
