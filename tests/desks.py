@@ -240,6 +240,12 @@ class Window:
         middle = self.canvas.rect().center()
         return QPoint(round(middle.x() + offset[1]), round(middle.y() + offset[0]))
 
+    def turn(self, order: Sequence[int]) -> None:
+        """Show a volume from another side; the canvas gets its size back once the sliders have found their places."""
+        self.viewer.dims.order = order
+        self.qtbot.wait(200)
+        self.viewer.reset_view()
+
     def look_at(self, index: Sequence[float]) -> None:
         """Move the sliders so that a sample is in the slice that is shown."""
         world = self.scene.shown.to_world([index])[0]

@@ -57,8 +57,7 @@ def test_one_way_and_to_the_slice_that_is_seen(win):
 
 @pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1)])
 def test_slices_lie_as_they_are_seen(win, order):
-    win.viewer.dims.order = order
-    win.viewer.reset_view()
+    win.turn(order)
     win.click(12, 20, 25)
     axis, at = order[0], (12, 20, 25)[order[0]]
     assert (win.preview() == slices(at, at, axis)).all()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 pytest.importorskip("napari")
 pytest.importorskip("qtpy.QtWidgets")
+
+from qtpy.QtWidgets import QInputDialog
+
+from promptile.sources import open_source
+from test_napari_reader import right_handed, write_series
 
 pytestmark = pytest.mark.window
 
@@ -18,10 +25,9 @@ SOLID[10:22, 32:56, 44:70] = 2
 def test_a_click_means_the_same_in_every_orientation(open_desk):
     win = open_desk(SOLID)
     for order in ((0, 1, 2), (1, 0, 2), (2, 1, 0), (2, 0, 1)):
-        win.viewer.dims.order = order
-        win.viewer.reset_view()
+        win.turn(order)
         win.click(12, 20, 25)
-        np.testing.assert_allclose(win.scene.points.data, [(12, 20, 25)], atol=1.5)
+        np.testing.assert_allclose(win.scene.points.data, [(12, 20, 25)], atol=0.3)
         assert (win.preview() == (SOLID == 1)).all(), order
         win.press("N")
         win.settle()
@@ -76,3 +82,28 @@ def test_the_samples_with_the_embedded_model(open_desk):
     win.open()
     win.click(14, 60, 70)
     assert win.preview()[14, 60, 70]
+
+
+def test_of_several_series_in_a_folder_one_is_chosen(open_desk, tmp_path, monkeypatch):
+    for number, uid in enumerate(["1.2.3", "1.2.4"]):
+        write_series(tmp_path / str(number), right_handed((5, 8, 9), seed=number), uid)
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for file in sorted(tmp_path.glob("[01]/*")):
+        shutil.copy(file, folder / f"{file.parent.name}-{file.name}")
+    win = open_desk()
+    offered = []
+
+    def answer(parent, title, text, listed, *_):
+        offered.append(listed)
+        return listed[-1], len(offered) > 1
+
+    monkeypatch.setattr(QInputDialog, "getItem", answer)
+    win.viewer.open(folder, plugin="promptile")
+    assert not win.viewer.layers
+    win.viewer.open(folder, plugin="promptile")
+    assert [line[0] for line in offered[0]] == ["1", "2"]
+    win.open()
+    second = open_source(folder, series=2)
+    np.testing.assert_array_equal(np.asarray(win.scene.shown.layer.data), second.read(second.grid.window)[0])
+    assert win.scene.shown.source.identity == second.identity

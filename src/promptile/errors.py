@@ -5,6 +5,7 @@
     PromptileError            one line: what was got, what is needed, what to type
     ├── UsageError            the call itself makes no sense (exit status 2)
     ├── SourceError           an image that cannot be opened, or must not be trusted
+    │   └── SeveralError      several images in one place; one has to be chosen
     ├── PromptError           prompts that cannot be read or do not fit the image
     ├── ModelError            a model that is unknown, not installed, or cannot do this
     ├── RunError              a run folder that is not one, or belongs to something else
@@ -13,6 +14,8 @@
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class PromptileError(Exception):
@@ -25,6 +28,21 @@ class UsageError(PromptileError):
 
 class SourceError(PromptileError):
     """An image that cannot be opened, or whose geometry must not be trusted."""
+
+
+class SeveralError(SourceError):
+    """Several images in one place.
+
+    Parameters
+    ----------
+    text : str
+    images : sequence of str
+        A line for each; its number in this list, from 1, chooses it.
+    """
+
+    def __init__(self, text: str, images: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.images = list(images)
 
 
 class PromptError(PromptileError):

@@ -14,9 +14,10 @@ import napari
 from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 
+from promptile._napari.choosing import choose, has_window
 from promptile._napari.layers import LayerTuple, image_layers, labels_layer
 from promptile._napari.placement import KEY, Placement, is_map, map_name
-from promptile.errors import SourceError
+from promptile.errors import SeveralError, SourceError
 from promptile.grid import Grid
 from promptile.run import SUFFIX, Run
 from promptile.run.parts import grid_from
@@ -28,6 +29,9 @@ SUFFIXES = (
     ".dcm", ".dicom", ".ima",
 )  # fmt: skip
 """Files that are ours; `napari.yaml` lists the same."""
+
+NOTHING: Any = (None,)
+"""What napari takes for no layer, and for no failure."""
 
 _ZARR = ("zarr.json", ".zarray", ".zgroup")
 _LOOKED_AT = 2000  # files of a folder, and of the folders in it, until it is taken for one without DICOM
@@ -61,7 +65,16 @@ def read_image(path: Path, **options: Any) -> list[LayerTuple]:
     options
         ``time``, ``series`` as in `promptile.open`; the layers remember them.
     """
-    source = open_source(path, **options)
+    try:
+        source = open_source(path, **options)
+    except SeveralError as error:
+        if not has_window():
+            raise
+        number = choose(f"{path.name} holds several images", error.images)
+        if number is None:
+            return [NOTHING]
+        options["series"] = number + 1
+        source = open_source(path, **options)
     _warn_of_other_maps(source.name, source.grid.space)
     return _layers_of(source, path, options)
 

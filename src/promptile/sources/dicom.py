@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK
 from numpy.typing import NDArray
 
-from promptile.errors import SourceError, UsageError
+from promptile.errors import SeveralError, SourceError, UsageError
 from promptile.sources.bad import logger
 from promptile.sources.dicom_frames import decoded, frames_of, sample_type_of
 from promptile.sources.dicom_resampled import nothing
@@ -212,9 +212,10 @@ def _choose(path: Path, found: list[list[Slice]], asked: str | int | None) -> li
     ]
     more = f"; and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     wrong = "" if asked is None else f", none of them {asked}"
-    raise SourceError(
+    raise SeveralError(
         f"{path.name} holds {len(found)} series{wrong}: choose one with --series NUMBER, UID or DESCRIPTION, or open"
-        f" one of its files. {'; '.join(listed[:_LISTED])}{more}"
+        f" one of its files. {'; '.join(listed[:_LISTED])}{more}",
+        listed,
     )
 
 
