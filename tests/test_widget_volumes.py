@@ -6,10 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
+import SimpleITK
 
 pytest.importorskip("napari")
 pytest.importorskip("qtpy.QtWidgets")
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QInputDialog
 
 from promptile.sources import open_source
@@ -107,3 +109,31 @@ def test_of_several_series_in_a_folder_one_is_chosen(open_desk, tmp_path, monkey
     second = open_source(folder, series=2)
     np.testing.assert_array_equal(np.asarray(win.scene.shown.layer.data), second.read(second.grid.window)[0])
     assert win.scene.shown.source.identity == second.identity
+
+
+def test_objects_are_measured_and_saved(open_desk, tmp_path):
+    image = SimpleITK.GetImageFromArray(SOLID)
+    image.SetSpacing((0.5, 0.5, 2))
+    SimpleITK.WriteImage(image, str(tmp_path / "ct.nii.gz"))
+    win = open_desk(tmp_path / "ct.nii.gz")
+    win.keep((12, 20, 25))
+    win.keep((15, 40, 50))
+    panel = win.widget.objects
+    win.press_button(panel.measure)
+    win.settle()
+    names = [panel.table.headerData(n, Qt.Orientation.Horizontal) for n in range(panel.table.columnCount())]
+    assert names[5:] == ["ml", "mm²", "⌀ mm", "mean", "±"]
+    for row, number in enumerate((1, 2)):
+        shown = [panel.table.data(panel.table.index(row, n)) for n in range(5, 10)]
+        millilitres = (number == SOLID).sum() * 0.5 / 1000
+        assert shown[0] == f"{millilitres:.1f}"
+        assert shown[3:] == [f"{number}.0", "0.0"]
+    win.widget.export.save_measures(str(tmp_path / "measures.csv"))
+    win.widget.export.save(str(tmp_path / "organs.seg.nrrd"))
+    win.settle()
+    assert len((tmp_path / "measures.csv").read_text(encoding="utf-8").splitlines()) == 3
+    saved = SimpleITK.ReadImage(str(tmp_path / "organs.seg.nrrd"))
+    assert saved.GetSpacing() == image.GetSpacing()
+    win.press("Ctrl+Z")
+    win.settle()
+    assert panel.table.rowCount() == 1

@@ -150,6 +150,7 @@ class Desk:
         self.runs.leave()
         self.reviewing.end()
         self.objects.keep_strokes()
+        self.objects.forget()
         self.asking.leave()
         session, scene = self._session, self.scene
         self._session = self.scene = self.snapshot = None

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel
 from promptile._napari.widget.desk import Desk
 from promptile._napari.widget.parts import Panel, able, button, row
 from promptile.errors import PromptError
+from promptile.measuring import measure_objects, table_of, write_table
 from promptile.prompts.types import Prompt, Prompts
 from promptile.prompts.writing import write_prompts
 from promptile.session import Session
@@ -19,7 +20,11 @@ _VECTORS = "GeoPackage (*.gpkg);;GeoJSON (*.geojson);;FlatGeobuf (*.fgb);;GeoPar
 _RASTER = f"{_VECTORS};;GeoTIFF (*.tif)"
 _PROMPTS = "GeoJSON (*.geojson);;GeoPackage (*.gpkg);;table (*.csv)"
 _PROMPTS_3D = "table (*.csv);;3D Slicer (*.mrk.json)"
-_VOLUME = "NIfTI (*.nii.gz);;NRRD (*.nrrd);;MetaImage (*.mha);;Zarr (*.zarr)"
+_VOLUME = (
+    "NIfTI (*.nii.gz);;NRRD (*.nrrd);;MetaImage (*.mha);;Zarr (*.zarr);;3D Slicer (*.seg.nrrd);;"
+    "DICOM segmentation (*.seg.dcm);;DICOM structure set (*.rt.dcm)"
+)
+_TABLE = "table (*.csv);;JSON (*.json)"
 
 
 class ExportPanel(Panel):
@@ -33,6 +38,7 @@ class ExportPanel(Panel):
         self.buttons = (
             button("Objects …", "Write all objects, with the image's geometry", self._save),
             button("Prompts …", "Write what was asked for all objects, as a prompt file", self._save_prompts),
+            button("Measures …", "Write volume, surface, intensity and place of all objects", self._save_measures),
             button("Folder", "Open the folder in which the work is kept", self._open_folder),
         )
         self.inside.addWidget(row(*self.buttons))
@@ -60,6 +66,21 @@ class ExportPanel(Panel):
             return path
 
         desk.order(write, lambda written: desk.told.emit(f"Written: {written}", False))
+
+    def save_measures(self, path: str) -> None:
+        """Write measurements of all objects to a table."""
+        desk = self._desk
+
+        def write(session: Session) -> Path:
+            measured = measure_objects(session.run, session.source)
+            return write_table(table_of(measured, session.source.grid), path, overwrite=True)
+
+        desk.order(write, lambda written: desk.told.emit(f"Written: {written}", False))
+
+    def _save_measures(self) -> None:
+        path = self._choose("measures", _TABLE)
+        if path:
+            self.save_measures(path)
 
     def _save(self) -> None:
         flat = self._desk.snapshot is not None and self._desk.snapshot.grid.ndim == 2

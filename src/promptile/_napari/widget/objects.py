@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from promptile._napari.images import view_window
@@ -11,8 +11,9 @@ from promptile._napari.widget.flight import fly_to
 from promptile._napari.widget.seen import words_of
 from promptile.errors import UsageError
 from promptile.grid import Window
-from promptile.run import Step
-from promptile.session import Stroke
+from promptile.measuring import measure_objects
+from promptile.run import Record, Step
+from promptile.session import Session, Stroke
 
 if TYPE_CHECKING:
     from promptile._napari.widget.desk import Desk
@@ -32,6 +33,7 @@ class Objects:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._later = Rest(_STROKES, self.keep_strokes)
+        self._measured: dict[tuple[int, int], Mapping[str, float]] = {}
 
     def close(self) -> None:
         """Wait for no more strokes."""
@@ -75,6 +77,37 @@ class Objects:
         """Remove objects."""
         ids = list(object_ids)
         self._desk.order(lambda session: session.delete(ids))
+
+    def measure(self, object_ids: Iterable[int]) -> None:
+        """Measure objects in the image, in the background; what is known of them already is not measured again."""
+        desk = self._desk
+        states = {} if desk.snapshot is None else desk.snapshot.states
+        versions = {i: states[i].record.version for i in object_ids if i in states}
+        ids = [i for i, version in versions.items() if (i, version) not in self._measured]
+
+        def work(session: Session) -> dict[tuple[int, int], Mapping[str, float]]:
+            found: dict[tuple[int, int], Mapping[str, float]] = {}
+            for one in measure_objects(session.run, session.source, ids):
+                found[one.id, versions[one.id]] = one.sizes | one.intensities
+                desk.worker.checkpoint()
+            return found
+
+        def done(found: Mapping[tuple[int, int], Mapping[str, float]]) -> None:
+            self._measured |= found
+            desk.told.emit(f"{len(versions)} objects are measured", False)
+            desk.changed.emit()
+
+        if ids:
+            desk.told.emit("Measuring …", False)
+        desk.background(work, done, desk.failed, lambda: None)
+
+    def measured(self, record: Record) -> Mapping[str, float]:
+        """What was measured of an object as it is now; nothing if it was not."""
+        return self._measured.get((record.id, record.version), {})
+
+    def forget(self) -> None:
+        """Another image comes."""
+        self._measured = {}
 
     def show(self, object_id: int) -> None:
         """Fly to an object, and take it in hand for the brush."""

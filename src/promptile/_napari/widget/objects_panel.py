@@ -14,8 +14,18 @@ from promptile._napari.widget.parts import Panel, able, button, row
 from promptile.run import State
 
 _COLUMNS = ("id", "category", "score", "size", "from")
-_UNITS = {"area_m2": "m²", "volume_mm3": "mm³"}
+_UNITS = {
+    **{"area_m2": "m²", "volume_mm3": "mm³", "volume_ml": "ml", "surface_mm2": "mm²"},
+    **{"diameter_mm": "⌀ mm", "mean": "mean", "std": "±"},
+}
 """What a column of measures is called where there is little room."""
+_HELP = {
+    "volume_ml": "Volume in millilitres",
+    "surface_mm2": "Surface in square millimetres",
+    "diameter_mm": "Longest diameter in millimetres",
+    "mean": "Mean of the image's own values, in CT of HU",
+    "std": "Standard deviation of the image's own values",
+}
 _ROLES = Qt.ItemDataRole
 
 
@@ -26,6 +36,7 @@ class ObjectsTable(QAbstractTableModel):
         super().__init__()
         self._desk = desk
         self._states: list[State] = []
+        self._measures: tuple[str, ...] = ()
         self.selected: Callable[[], list[int]] = list
         """Objects that are renamed together."""
 
@@ -33,14 +44,32 @@ class ObjectsTable(QAbstractTableModel):
         """Take what the desk knows now."""
         snapshot = self._desk.snapshot
         states = [] if snapshot is None else list(snapshot.states.values())
+        if self._learn_measures(states):
+            return
         if [s.record.id for s in states] == [s.record.id for s in self._states]:
             self._states = states
             if states:
-                self.dataChanged.emit(self.index(0, 0), self.index(len(states) - 1, len(_COLUMNS) - 1))
+                self.dataChanged.emit(self.index(0, 0), self.index(len(states) - 1, len(self.columns) - 1))
             return
         self.beginResetModel()
         self._states = states
         self.endResetModel()
+
+    def _learn_measures(self, states: list[State]) -> bool:
+        """Take what was measured; whether the table has other columns now."""
+        known = (self._desk.objects.measured(state.record) for state in states)
+        measures = tuple(name for name in next(filter(None, known), ()) if name not in ("area_m2", "volume_mm3"))
+        if measures == self._measures:
+            return False
+        self.beginResetModel()
+        self._states, self._measures = states, measures
+        self.endResetModel()
+        return True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What is known of the objects."""
+        return (*_COLUMNS, *self._measures)
 
     def state(self, at: int) -> State:
         """The object in a row."""
@@ -54,12 +83,17 @@ class ObjectsTable(QAbstractTableModel):
         return len(self._states)
 
     def columnCount(self, parent: QModelIndex | None = None) -> int:
-        return len(_COLUMNS)
+        return len(self.columns)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = _ROLES.DisplayRole) -> Any:
-        if role != _ROLES.DisplayRole or orientation != Qt.Orientation.Horizontal:
+        if orientation != Qt.Orientation.Horizontal:
             return None
-        return self._measure if _COLUMNS[section] == "size" else _COLUMNS[section]
+        column = self.columns[section]
+        if role == _ROLES.ToolTipRole:
+            return _HELP.get(column)
+        if role != _ROLES.DisplayRole:
+            return None
+        return self._measure if column == "size" else _UNITS.get(column, column)
 
     @property
     def _measure(self) -> str:
@@ -68,19 +102,19 @@ class ObjectsTable(QAbstractTableModel):
         return _UNITS.get(name, name)
 
     def data(self, index: QModelIndex, role: int = _ROLES.DisplayRole) -> Any:
-        state, column = self._states[index.row()], _COLUMNS[index.column()]
+        state, column = self._states[index.row()], self.columns[index.column()]
         if role == _ROLES.DecorationRole and column == "id" and self._desk.scene is not None:
             colour = self._desk.scene.results.layer.get_color(state.record.id)
             return None if colour is None else QColor.fromRgbF(*map(float, colour))
         if role == _ROLES.ToolTipRole and column == "category":
             return state.record.category or "Double-click to name a category"
-        if role == _ROLES.TextAlignmentRole and column in ("id", "score", "size"):
+        if role == _ROLES.TextAlignmentRole and column not in ("category", "from"):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         if role not in (_ROLES.DisplayRole, _ROLES.EditRole, _ROLES.UserRole):
             return None
         value = self._value(state, column)
         if role == _ROLES.DisplayRole and isinstance(value, float):
-            return f"{value:.2f}" if column == "score" else f"{value:,.0f}"
+            return f"{value:.2f}" if column == "score" else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
         return value
 
     def _value(self, state: State, column: str) -> Any:
@@ -89,11 +123,11 @@ class ObjectsTable(QAbstractTableModel):
             return float(next(iter((record.measures or {}).values()), record.count))
         if column == "from":
             return record.prompt + (" + hand" if state.edited else "")
-        return getattr(record, column)
+        return getattr(record, column) if column in _COLUMNS else self._desk.objects.measured(record).get(column)
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
         flags = super().flags(index)
-        return flags | Qt.ItemFlag.ItemIsEditable if _COLUMNS[index.column()] == "category" else flags
+        return flags | Qt.ItemFlag.ItemIsEditable if self.columns[index.column()] == "category" else flags
 
     def setData(self, index: QModelIndex, value: Any, role: int = _ROLES.EditRole) -> bool:
         record, category = self._states[index.row()].record, str(value).strip()
@@ -114,6 +148,9 @@ class ObjectsPanel(Panel):
         self.correct = button("Correct", "Bring the object's marks back, to add, move or remove some", self._revise)
         self.brush = button("Brush", "Paint on the object, or erase parts of it, with napari's brush", self._brush)
         self.colour = button("Colour", "Choose a colour for the selected objects", self._recolour)
+        self.measure = button(
+            "Measure", "Volume, surface, diameter, mean and deviation of the selected objects, or of all", self._measure
+        )
         self.remove = button("Delete", "Remove the selected objects", self._delete)
         self._sorted = QSortFilterProxyModel()
         self._sorted.setSourceModel(self.table)
@@ -132,7 +169,7 @@ class ObjectsPanel(Panel):
         self.view.selectionModel().selectionChanged.connect(self._selection_changed)
         self.inside.addWidget(self.view)
         self.inside.addWidget(
-            row(self.correct, self.brush, self.colour, self.remove),
+            row(self.correct, self.brush, self.colour, self.measure, self.remove),
         )
         self._selection_changed()
         desk.changed.connect(self._on_changed)
@@ -186,6 +223,10 @@ class ObjectsPanel(Panel):
         colour = QColorDialog.getColor(parent=self)
         if colour.isValid():
             self._desk.objects.recolour(self.selected, colour.name())
+
+    def _measure(self) -> None:
+        states = {} if self._desk.snapshot is None else self._desk.snapshot.states
+        self._desk.objects.measure(self.selected or states)
 
     def _delete(self) -> None:
         self._desk.objects.delete(self.selected)
