@@ -59,18 +59,18 @@ def shades(model: Model, view: View, per_side: int) -> Iterator[Shade]:
     model : Model
     view : View
     per_side : int
-        A model that answers points is asked at so many along 1024 samples, and gives all its answers.
+        A model that only answers points is asked at so many along 1024 samples, and gives all its answers.
     """
     if isinstance(model, Shading):
         yield from (Shade(*found) for found in model.shade(view))
+    elif "propose" in model.card.abilities and isinstance(model, Proposer):
+        for proposal in model.propose(view):
+            yield Shade(proposal.window, np.where(proposal.samples, _SURE, -_SURE), proposal.score)
     elif "points" in model.card.abilities and isinstance(model, Promptable):
         whole = Window.of(view.shape)
         for masks in _answers(model, view, per_side):
             for logits, score in zip(masks.logits, masks.scores.tolist(), strict=True):
                 yield Shade(whole, logits, float(np.clip(score, 0, 1)))
-    elif isinstance(model, Proposer):
-        for proposal in model.propose(view):
-            yield Shade(proposal.window, np.where(proposal.samples, _SURE, -_SURE), proposal.score)
 
 
 def _answers(model: Promptable, view: View, per_side: int) -> Iterator[Masks]:
