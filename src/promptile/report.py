@@ -61,14 +61,17 @@ def _asked(run: Run) -> str:
 
 
 def describe_model(name: str) -> dict[str, Any]:
-    """A model's card, for images and for volumes; without its weights, what is known of those."""
-    if weights_here(name) is False:
-        wanted = all_published()[name]
+    """What a model can do and costs, and where its weights are; nothing is loaded if that is known without."""
+    wanted = all_published().get(name)
+    here = located(wanted) if wanted is not None else None
+    if wanted is not None and (here is None or wanted.facts is not None):
         source = f" --from {wanted.file}, made by: {wanted.recipe}" if wanted.recipe else ""
         return {
             "name": name,
+            **({"family": wanted.facts.family} if wanted.facts else {}),
             **({"abilities": list(wanted.abilities)} if wanted.abilities else {}),
-            "weights": f"not here: promptile models fetch {name}{source}",
+            **(wanted.facts.describe() if wanted.facts else {}),
+            "weights": str(here) if here else f"not here: promptile models fetch {name}{source}",
             "file": wanted.file,
             "url": wanted.url,
             "licence": wanted.licence,

@@ -9,6 +9,7 @@ import sys
 from promptile.cli.statuses import OK
 from promptile.cli.talk import print_facts, show_progress
 from promptile.errors import UsageError
+from promptile.models.published import Published
 
 
 def show_models(options: argparse.Namespace) -> int:
@@ -40,11 +41,18 @@ def _list(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(names))
         return
-    width, known = max(map(len, names)), all_published()
-    for name in names:
-        takes = ", ".join(known[name].abilities) if name in known else ""
-        missing = f"its weights are not here: promptile models fetch {name}" if weights_here(name) is False else ""
-        print(f"{name:<{width}}  {takes:<4}  {missing}".rstrip())
+    known = all_published()
+    rows = [(name, *_at_a_glance(known.get(name))) for name in names]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for name, takes, size in rows:
+        cure = f"its weights are not here: promptile models fetch {name}" if weights_here(name) is False else ""
+        print(f"{name:<{widths[0]}}  {takes:<{widths[1]}}  {size:>{widths[2]}}  {cure}".rstrip())
+
+
+def _at_a_glance(wanted: Published | None) -> tuple[str, str]:
+    """What a model takes, and the size of its weights."""
+    takes = ", ".join(wanted.abilities) if wanted else ""
+    return takes, f"{wanted.facts.megabytes:,} MB" if wanted and wanted.facts else ""
 
 
 def _fetch(options: argparse.Namespace) -> None:

@@ -45,6 +45,33 @@ SNAPSHOT = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a model costs and who made it; how it was measured is told in docs/models.md."""
+
+    family: str
+    parameters: int
+    """Of the network, as far as it is used."""
+    megabytes: int
+    """Size of the weights file."""
+    seconds: float
+    """To look at a window of 1024 x 1024, or of the model's own size, with two cores and torch."""
+    gigabytes: float
+    """Memory of a process that does so and answers 64 points, on a CPU."""
+    citation: str
+    """In one line."""
+
+    def describe(self) -> dict[str, str]:
+        """In words."""
+        return {
+            "parameters": f"{self.parameters / 1e6:.0f} million",
+            "size": f"{self.megabytes:,} MB",
+            "speed": f"{self.seconds:.2g} s to look at a window, with two cores of a CPU",
+            "memory": f"{self.gigabytes:.2g} GB on a CPU",
+            "citation": self.citation,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Published:
     """The weights of one model.
 
@@ -75,6 +102,8 @@ class Published:
         The `url` is the folder's then. The largest file comes last.
     abilities : tuple of str
         What the model can do, to be told before its weights are here.
+    facts : Facts, optional
+        What else is known of it: with them nothing of it is loaded to show it.
     """
 
     model: str
@@ -89,6 +118,7 @@ class Published:
     recipe: str = ""
     parts: tuple[Part, ...] = ()
     abilities: tuple[str, ...] = ()
+    facts: Facts | None = None
 
     @property
     def file(self) -> str:

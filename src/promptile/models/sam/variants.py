@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from promptile.models.protocols import Ability
-from promptile.models.published import Published
+from promptile.models.published import Facts, Published
 
 _SEGMENT_ANYTHING = "https://dl.fbaipublicfiles.com/segment_anything"
 _HQ = "https://huggingface.co/lkeab/hq-sam/resolve/main"
@@ -139,6 +139,41 @@ VARIANTS = {
 """By name."""
 
 
+_CITATIONS = {
+    "SAM": "Kirillov et al.: Segment Anything. ICCV 2023, arXiv:2304.02643",
+    "SAM-HQ": "Ke et al.: Segment Anything in High Quality. NeurIPS 2023, arXiv:2306.01567",
+    "MobileSAM": "Zhang et al.: Faster Segment Anything: Towards Lightweight SAM for Mobile Applications. 2023, "
+    "arXiv:2306.14289",
+    "EfficientSAM": "Xiong et al.: EfficientSAM: Leveraged Masked Image Pretraining for Efficient Segment Anything. "
+    "CVPR 2024, arXiv:2312.00863",
+}
+_COSTS = {
+    "sam-b": (93_735_472, 375, 10, 1.4),
+    "sam-l": (312_342_832, 1250, 28, 2.4),
+    "sam-h": (641_090_608, 2565, 48, 3.8),
+    "sam-hq-b": (94_806_576, 379, 10, 1.5),
+    "sam-hq-l": (313_676_080, 1255, 28, 2.5),
+    "sam-hq-h": (642_686_000, 2571, 48, 3.9),
+    "light-hq-sam": (10_256_964, 43, 1.7, 1.0),
+    "mobile-sam": (9_808_452, 41, 1.6, 0.8),
+    "efficient-sam-ti": (10_972_324, 41, 1.5, 0.7),
+    "efficient-sam-s": (27_910_756, 106, 3.7, 0.8),
+}
+"""Parameters, megabytes, seconds and gigabytes, as in `Facts`."""
+
+
+def _facts(variant: Variant) -> Facts:
+    parameters, megabytes, seconds, gigabytes = _COSTS[variant.name]
+    return Facts(
+        family=variant.family,
+        parameters=parameters,
+        megabytes=megabytes,
+        seconds=seconds,
+        gigabytes=gigabytes,
+        citation=_CITATIONS[variant.family],
+    )
+
+
 def published() -> list[Published]:
     """Where the weights of the family are; SAM's own name the beginning of their digests."""
     return [
@@ -148,6 +183,8 @@ def published() -> list[Published]:
             url=variant.page,
             licence=variant.licence,
             sha256=variant.file.removesuffix(".pth").rpartition("_")[2] if variant.family == "SAM" else "",
+            abilities=tuple(sorted(variant.abilities)),
+            facts=_facts(variant),
         )
         for variant in VARIANTS.values()
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from promptile.models.published import Published
+from promptile.models.published import Facts, Published
 
 _FILES = "https://dl.fbaipublicfiles.com/segment_anything_2"
 _SAM3 = "https://huggingface.co/facebook/sam3"
@@ -114,8 +114,36 @@ class Variant:
             snapshot=self.snapshot,
             licence=self.licence,
             terms=self.terms,
+            abilities=("box", "mask", "points"),
+            facts=self.facts,
         )
 
+    @property
+    def facts(self) -> Facts:
+        """What it costs and who made it."""
+        parameters, megabytes, seconds, gigabytes = _COSTS[self.name.replace("sam2-", "sam2.1-")]
+        return Facts(
+            family=self.family,
+            parameters=parameters,
+            megabytes=megabytes,
+            seconds=seconds,
+            gigabytes=gigabytes,
+            citation=_CITATIONS[type(self.encoder)],
+        )
+
+
+_CITATIONS = {
+    Hiera: "Ravi et al.: SAM 2: Segment Anything in Images and Videos. 2024, arXiv:2408.00714",
+    Vit: "Carion et al.: SAM 3: Segment Anything with Concepts. 2025, arXiv:2511.16719",
+}
+_COSTS = {
+    "sam2.1-tiny": (31_440_721, 156, 2.4, 1.3),
+    "sam2.1-small": (38_538_577, 184, 2.9, 1.4),
+    "sam2.1-base-plus": (73_328_401, 324, 5, 1.6),
+    "sam2.1-large": (216_924_865, 898, 14, 2.4),
+    "sam3-tracker": (458_260_369, 1833, 40, 2.8),
+}
+"""Parameters, megabytes, seconds and gigabytes, as in `Facts`; SAM 2 is as large as 2.1."""
 
 _TINY = Hiera()
 _SMALL = Hiera(stages=(1, 2, 11, 2), spread=(7, 10, 13))
