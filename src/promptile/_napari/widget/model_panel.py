@@ -7,9 +7,10 @@ from qtpy.QtWidgets import QLabel
 from promptile import models
 from promptile._napari.settings import DEVICES, MODEL
 from promptile._napari.widget.desk import Desk
-from promptile._napari.widget.parts import Panel, choice, form, offer
+from promptile._napari.widget.parts import Panel, choice, form, offer, row
 from promptile._napari.widget.weights import Weights
 from promptile.models.published import all_published
+from promptile.models.runtimes.choosing import RUNTIMES
 from promptile.report import weights_here
 
 _ABILITIES = {"points": "points", "box": "boxes", "mask": "areas", "propose": "everything"}
@@ -23,12 +24,15 @@ class ModelPanel(Panel):
         self._desk = desk
         self.model = choice("The model that answers", self._choose)
         self.device = choice("Where models compute that can choose", self._move)
+        self.runtime = choice("What computes, for models that can choose; the first time takes a while", self._move)
         self.about = QLabel()
         self.about.setWordWrap(True)
         self.weights = Weights(desk)
-        for widget in (form([("Model", self.model), ("Device", self.device)]), self.about, self.weights):
+        where = row(self.device, self.runtime)
+        for widget in (form([("Model", self.model), ("Computes", where)]), self.about, self.weights):
             self.inside.addWidget(widget)
         offer(self.device, [(name, name) for name in DEVICES], desk.settings.device)
+        offer(self.runtime, [(name, name) for name in RUNTIMES], RUNTIMES[0])
         self.list_models(desk.settings.model)
         desk.opened.connect(self._describe)
         desk.changed.connect(self._on_changed)
@@ -63,7 +67,7 @@ class ModelPanel(Panel):
             self._desk.asking.look(model=name)
 
     def _move(self) -> None:
-        models.prefer(self.device.currentData())
+        models.prefer(self.device.currentData(), self.runtime.currentData())
         self._desk.asking.load(self.usable)
 
     def _on_fetched(self, model: str, here: bool) -> None:
