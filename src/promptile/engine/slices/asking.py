@@ -72,7 +72,7 @@ def prompt_of(question: Question, card: ModelCard, spacing: tuple[float, float])
     if "box" in card.abilities and marks is None:
         box = _around(window, spacing)
     region = Raster(window, samples) if "mask" in card.abilities else None
-    if "points" in card.abilities and (marks is None or region is None):
+    if "points" in card.abilities and region is None:  # beside a mask they measured a little worse than without
         inside = interior_points(samples, _room(card, len(points), box is not None)) + np.asarray(window.start)
         points = np.concatenate([points, inside])
         labels = np.concatenate([labels, np.ones(len(inside), bool)])
