@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
+from functools import partial
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
@@ -16,6 +18,8 @@ from promptile.errors import ModelError
 from promptile.models.protocols import Model
 
 GROUP = "promptile.models"
+CARDS = (".yaml", ".yml", ".json")
+"""Names that end so are files: cards of models that Promptile does not know."""
 
 _preferred: dict[str, str | None] = {"device": "auto", "runtime": None}
 
@@ -38,6 +42,7 @@ def load(
     Parameters
     ----------
     name : str
+        Of a model that is installed, or the path of a card.
     ndim : int
     weights : path, optional
         The weights file; without it, it is looked for.
@@ -52,9 +57,8 @@ def load(
         If no such model is installed, or it cannot be loaded, or has no weights, devices or runtimes to
         choose from.
     """
-    point = _find(name)
     try:
-        provider = point.load()
+        provider = _of_card(name) if name.endswith(CARDS) else _find(name).load()
     except ImportError as error:
         raise ModelError(
             f"Model {name!r} needs a package that is not installed ({error}): install its extra and try again"
@@ -85,6 +89,11 @@ def _given(
         "runtime": runtime or _preferred["runtime"],
     }
     return {key: value for key, value in said.items() if key in takes and value is not None}
+
+
+def _of_card(path: str) -> Any:
+    """What loads a card; found by name, as no model is part of the core."""
+    return partial(import_module("promptile.models.generic").load, path)
 
 
 def _find(name: str) -> EntryPoint:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from promptile.models.runtimes.protocol import Arrays
+from promptile.models.runtimes.protocol import Arrays, Port
+
+_TYPES = {"float": "float32", "double": "float64"}
+"""What is called otherwise in ONNX."""
 
 
 class OnnxSession:
@@ -27,14 +31,13 @@ class OnnxSession:
         # Threads that wait by spinning would take the cores from torch, which prepares the next window.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    @property
-    def inputs(self) -> dict[str, list[int | None]]:
-        return {i.name: [n if isinstance(n, int) else None for n in i.shape] for i in self._session.get_inputs()}
-
-    @property
-    def outputs(self) -> list[str]:
-        return [output.name for output in self._session.get_outputs()]
+        self.inputs = {port.name: _port(port) for port in self._session.get_inputs()}
+        self.outputs = [port.name for port in self._session.get_outputs()]
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
         return dict(zip(self.outputs, self._session.run(None, dict(arrays)), strict=True))
+
+
+def _port(port: Any) -> Port:
+    kind = port.type.removeprefix("tensor(").removesuffix(")")
+    return Port([n if isinstance(n, int) else None for n in port.shape], np.dtype(_TYPES.get(kind, kind)))

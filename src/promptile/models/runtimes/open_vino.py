@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from promptile.models.runtimes.protocol import Arrays
+from promptile.models.runtimes.protocol import Arrays, Port
 
 
 class OpenVinoSession:
@@ -28,18 +29,9 @@ class OpenVinoSession:
             "ENABLE_CPU_PINNING": False,  # worker processes would all be bound to the first cores
         }
         self._network = openvino.Core().compile_model(str(path), "CPU", settings)
+        self.inputs = {port.any_name: _port(port) for port in self._network.inputs}
+        self.outputs = [port.any_name for port in self._network.outputs]
         self._idle: list[openvino.InferRequest] = []
-
-    @property
-    def inputs(self) -> dict[str, list[int | None]]:
-        return {
-            port.any_name: [n.get_length() if n.is_static else None for n in port.partial_shape]
-            for port in self._network.inputs
-        }
-
-    @property
-    def outputs(self) -> list[str]:
-        return [port.any_name for port in self._network.outputs]
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
         # A request serves one thread at a time; taking from a list and putting back is safe between threads.
@@ -52,3 +44,9 @@ class OpenVinoSession:
             return {name: answers[name] for name in self.outputs}
         finally:
             self._idle.append(request)
+
+
+def _port(port: Any) -> Port:
+    shape = port.partial_shape
+    lengths = None if shape.rank.is_dynamic else [n.get_length() if n.is_static else None for n in shape]
+    return Port(lengths, np.dtype(port.element_type.to_dtype()))

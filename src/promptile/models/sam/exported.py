@@ -67,7 +67,8 @@ class ExportedNetwork(Decoding):
 
     def _run(self, step: str, **tensors: Tensor) -> dict[str, Tensor]:
         session = self._session(step)
-        given = {name: tensor.contiguous().numpy() for name, tensor in tensors.items()}
+        # What a step has no use for is no input of it.
+        given = {name: tensors[name].contiguous().numpy() for name in session.inputs}
         return {name: torch.from_numpy(array) for name, array in session.run(given).items()}
 
     def _session(self, step: str) -> Session:
