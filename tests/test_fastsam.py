@@ -17,7 +17,9 @@ from promptile.grid import Window
 from promptile.models import registry
 from promptile.models.fastsam.instances import Instance, Seen, instances_of
 from promptile.models.fastsam.letterbox import Letterbox
+from promptile.models.fastsam.model import FastSam
 from promptile.models.fastsam.selection import _alone, by_text, select
+from promptile.models.fastsam.variants import VARIANTS
 from promptile.models.protocols import View, WindowPrompt
 from promptile.testing import ModelContract
 
@@ -210,7 +212,6 @@ def test_the_runtime_answers_as_torch_does(export):
     torch = pytest.importorskip("torch")
     from fastsam_net import build
     from promptile.models.fastsam.network import Network
-    from promptile.models.fastsam.variants import VARIANTS
 
     network = Network(VARIANTS["fastsam-s"], export, "cpu")
     image = np.random.default_rng(0).uniform(0, 1, (3, 128, 128)).astype(np.float32)
@@ -259,6 +260,45 @@ def test_everything_in_an_image_larger_than_a_tile(model, tmp_path):
     assert len(run.objects) > 0
     prompts = pt.Prompts.of(points=[(100, 90)])
     assert pt.segment(image, prompts, model=model).failed == []
+
+
+class PerfectNet:
+    """Sees each grey value but the ground as an object, as well as masks of a quarter of the side can."""
+
+    side, device = 128, "cpu"
+
+    def run(self, image):
+        values = np.rint(image[0] * 255).astype(int)
+        found, prototypes = np.zeros((37, 40), np.float32), np.zeros((32, 32, 32), np.float32)
+        for n, value in enumerate(v for v in np.unique(values) if v not in (0, 114)):
+            mask = values == value
+            rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+            low, high = np.array([columns[0], rows[0]]), np.array([columns[-1] + 1, rows[-1] + 1])
+            found[:5, n] = (*(low + high) / 2, *(high - low), 0.9 - n / 100)
+            found[5 + n, n] = 1
+            prototypes[n] = np.where(mask, 8, -8).reshape(32, 4, 32, 4).mean(axis=(1, 3))
+        return found, prototypes
+
+
+def test_objects_larger_than_a_tile_grow_over_all_of_it():
+    scene = np.zeros((300, 400), np.uint8)
+    y, x = np.mgrid[:300, :400]
+    scene[(y - 150) ** 2 / 100**2 + (x - 180) ** 2 / 150**2 < 1] = 40
+    scene[20:60, 330:380], scene[220:280, 340:370], scene[130:170, 160:200] = 80, 120, 200
+    model = FastSam(VARIANTS["fastsam-s"], PerfectNet(), "perfect")
+    asked = {"model": model, "window": (0, 255), "tiling": pt.Tiling(128, 64)}
+    points = pt.Prompts.of(points=[(150, 100), (40, 350), (250, 350), (150, 180)])
+    run = pt.segment(scene, points, **asked)
+    for object_id, value in ((1, 40), (2, 80), (3, 120), (4, 200)):
+        mask = np.zeros(scene.shape, bool)
+        for window, samples in run.mask(object_id).blocks():
+            mask[window.clip(scene.shape).slices] = samples
+        assert iou(mask, scene == value) > 0.93, value
+    every = pt.segment(scene, everything=True, **asked | {"tiling": pt.Tiling(128, 32)})
+    assert len(every.objects) == 4
+    for value in (40, 80, 120, 200):
+        ids = np.bincount(every.labels[...][scene == value])
+        assert iou(every.labels[...] == ids.argmax(), scene == value) > 0.93
 
 
 def test_the_licence_must_be_accepted(export, tmp_path, monkeypatch, capsys):

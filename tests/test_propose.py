@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from perfect import Perfect
 from promptile.engine.flatten import flatten
-from promptile.engine.propose import GridParameters, PointGrid, _without_repeats, grid_points, proposer_of
+from promptile.engine.propose import GridParameters, PointGrid, grid_points, proposer_of, without_repeats
 from promptile.errors import ModelError, UsageError
 from promptile.grid import Window
 from promptile.models.basin import load
@@ -299,7 +299,7 @@ def test_repeats_go_as_in_the_plain_algorithm(seed: int, limit: float, ndim: int
         ious = [n / (windows[i].size + windows[k].size - n) for n, k in zip(ious, kept, strict=True)]
         if all(iou <= limit for iou in ious):
             kept.append(i)
-    assert _without_repeats(windows, merits, limit) == kept
+    assert without_repeats(windows, merits, limit) == kept
 
 
 def test_small_holes_and_islands_are_removed() -> None:

@@ -103,7 +103,7 @@ class PointGrid:
                 continue
             check_masks(masks, self.model.card, view.shape)
             seen += _sure(masks, view.valid, self.parameters)
-        new = _without_repeats([s.window for s in seen], [s.score for s in seen], self.parameters.box_nms_thresh)
+        new = without_repeats([s.window for s in seen], [s.score for s in seen], self.parameters.box_nms_thresh)
         found = [seen[i].unpacked() for i in new]
         return _tidied(found, view.valid, self.parameters) if self.parameters.min_mask_region_area > 0 else found
 
@@ -229,7 +229,7 @@ def _cropped(window: Window, mask: NDArray[np.bool_]) -> tuple[Window, NDArray[n
     return inner.shift(window.start), mask[inner.slices]
 
 
-def _without_repeats(windows: Sequence[Window], merits: Sequence[float], limit: float) -> list[int]:
+def without_repeats(windows: Sequence[Window], merits: Sequence[float], limit: float) -> list[int]:
     """Positions of the boxes that stay, by merit: of those with an IoU above `limit` the first of the best."""
     if not windows:
         return []
@@ -250,7 +250,7 @@ def _tidied(proposals: Sequence[Proposal], valid: NDArray[np.bool_], parameters:
     """Proposals without small holes and islands; where that makes two alike, one that needed no change is kept."""
     tidied = [_tidy(proposal, valid, parameters.min_mask_region_area) for proposal in proposals]
     unchanged = [float(new is old) for new, old in zip(tidied, proposals, strict=True)]
-    kept = _without_repeats([p.window for p in tidied], unchanged, parameters.box_nms_thresh)
+    kept = without_repeats([p.window for p in tidied], unchanged, parameters.box_nms_thresh)
     return [tidied[i] for i in sorted(kept)]
 
 

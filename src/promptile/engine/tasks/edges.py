@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from promptile.engine.execute.protocol import Executor
 from promptile.engine.job import Job
 from promptile.engine.progress import Progress
-from promptile.engine.propose import _without_repeats as without_repeats
+from promptile.engine.propose import without_repeats
 from promptile.engine.tasks.outlines import MARGIN, outline_of, strongest, thinned
 from promptile.engine.tasks.scratch import Scratch
 from promptile.engine.tasks.shades import check_shading, shades

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from promptile.engine.execute.protocol import Executor
 from promptile.engine.job import Job
 from promptile.engine.progress import Progress
-from promptile.engine.propose import _without_repeats as without_repeats
+from promptile.engine.propose import without_repeats
 from promptile.engine.tasks.scratch import Scratch
 from promptile.engine.tasks.shades import Shade, check_shading, shades
 from promptile.engine.tasks.tables import check_table, write_table
