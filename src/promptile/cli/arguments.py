@@ -243,6 +243,9 @@ def _add_compare(commands: Any) -> None:
     )
     parser.add_argument("result", metavar="RESULT", help="labels, vectors or a run")
     parser.add_argument("truth", metavar="TRUTH", help="labels or vectors")
+    parser.add_argument(
+        "--tolerance", type=float, default=1.0, metavar="MM", help="volumes: for the surface Dice (default: 1 mm)"
+    )
     _add_talk(parser)
 
 

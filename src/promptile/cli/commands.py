@@ -150,7 +150,7 @@ def compare_results(options: argparse.Namespace) -> int:
     """Print how a result differs from the truth."""
     from promptile.compare import compare
 
-    comparison = compare(options.result, options.truth)
+    comparison = compare(options.result, options.truth, tolerance_mm=options.tolerance)
     print(json.dumps(comparison.to_json()) if options.json else comparison.to_text())
     return OK
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
 
@@ -22,10 +22,13 @@ class Drawn:
     ----------
     ids : sequence of int
     polygons : ndarray of shapely geometries, shape (n,)
+    names : mapping of int to str
+        What objects are called, by id.
     """
 
     ids: Sequence[int]
     polygons: NDArray[np.object_]
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def sizes(self) -> NDArray[np.float64]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,21 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
 from promptile.compare.drawn import Drawn
+from promptile.compare.named import names_beside, read_segments
 from promptile.compare.sampled import Sampled
 from promptile.compare.scores import Comparison, Match, score
+from promptile.compare.solids import with_solids
 from promptile.errors import SourceError, UsageError
 from promptile.grid import LPS, PIXELS, Grid
 from promptile.run import SUFFIX, Run
 from promptile.sources import open_source
+from promptile.structures import is_structures, read_structures
 from promptile.writers.protocol import Result
 
 _VECTORS = (".gpkg", ".geojson", ".json", ".fgb", ".shp", ".parquet")
 _ID_FIELDS = ("id", "object")
+
+TOLERANCE_MM = 1.0
 
 _CLOSE = 0.01
 """How far apart the corners of two grids may be, in samples."""
@@ -50,6 +56,13 @@ class _Polygons:
         return moved
 
 
+@dataclass(frozen=True)
+class _Structures:
+    """A DICOM structure set or segmentation: it lies on the grid of the other side."""
+
+    path: Path
+
+
 @dataclass(frozen=True, eq=False)
 class _Samples:
     """The objects on a grid."""
@@ -60,7 +73,11 @@ class _Samples:
 
 
 def compare(
-    result: str | os.PathLike[str] | Result, truth: str | os.PathLike[str] | Result, *, match: Match = "auto"
+    result: str | os.PathLike[str] | Result,
+    truth: str | os.PathLike[str] | Result,
+    *,
+    match: Match = "auto",
+    tolerance_mm: float = TOLERANCE_MM,
 ) -> Comparison:
     """Compare a result with the truth.
 
@@ -70,26 +87,52 @@ def compare(
     Parameters
     ----------
     result, truth : path or Result
-        Label images on one grid, vector files, runs. A vector's ids are in its field ``id`` or ``object``; without
-        either, features count from 1.
+        Label images on one grid, vector files, runs, and on one side DICOM structure sets and segmentations. A
+        vector's ids are in its field ``id`` or ``object``; without either, features count from 1. Names are the
+        categories of a run, or what the file or the JSON beside it says.
     match : str
         See `score`.
+    tolerance_mm : float
+        In medical volumes: surfaces within this distance count as the same in the surface Dice.
 
     Raises
     ------
     PromptileError
         If one cannot be read, or if they are not on the same grid.
     """
+    if not (tolerance_mm >= 0 and math.isfinite(tolerance_mm)):
+        raise UsageError(f"--tolerance is {tolerance_mm}: give millimetres from 0")
     a, b = _read(result), _read(truth)
+    a, b = _placed(a, b), _placed(b, a)
     if isinstance(a, _Polygons) and isinstance(b, _Polygons):
         return score(_drawn(a, a.space), _drawn(b, a.space), match)
     if isinstance(a, _Samples) and isinstance(b, _Samples):
         _check_same(a, b)
     grid = next(side.grid for side in (a, b) if isinstance(side, _Samples))
-    return score(_sampled(a, grid), _sampled(b, grid), match)
+    layers = _sampled(a, grid), _sampled(b, grid)
+    comparison = score(*layers, match)
+    if grid.ndim == 3 and grid.space == LPS:
+        return with_solids(comparison, *layers, grid, tolerance_mm)
+    return comparison
 
 
-def _read(what: str | os.PathLike[str] | Result) -> _Polygons | _Samples:
+def _placed(
+    side: _Polygons | _Samples | _Structures, other: _Polygons | _Samples | _Structures
+) -> _Polygons | _Samples:
+    """A side on a grid: structures take that of the other one."""
+    if not isinstance(side, _Structures):
+        return side
+    if not isinstance(other, _Samples):
+        raise UsageError(f"{side.path.name} has no grid of its own: compare it with labels or a run of its series")
+    found = [s for s in read_structures(side.path, other.grid) if s.window.size]
+    numbers = [s.number for s in found]
+    ids = numbers if len(set(numbers)) == len(numbers) else [*range(1, len(found) + 1)]
+    names = {i: s.name for i, s in zip(ids, found, strict=True) if s.name}
+    layer = Sampled(ids, [s.window for s in found], [s.samples for s in found], names)
+    return _Samples(side.path.name, other.grid, layer)
+
+
+def _read(what: str | os.PathLike[str] | Result) -> _Polygons | _Samples | _Structures:
     if not isinstance(what, str | os.PathLike):
         return _samples("the result", what)
     path = Path(what).expanduser()
@@ -97,16 +140,23 @@ def _read(what: str | os.PathLike[str] | Result) -> _Polygons | _Samples:
         raise SourceError(f"{path} does not exist: check the path")
     if path.name.lower().endswith(SUFFIX):
         return _samples(path.name, Run.open(path))
-    return _read_polygons(path) if path.suffix.lower() in _VECTORS else _read_labels(path)
+    if path.suffix.lower() in _VECTORS:
+        return _read_polygons(path)
+    return _Structures(path) if path.is_file() and is_structures(path) else _read_labels(path)
 
 
 def _samples(name: str, result: Result) -> _Samples:
     masks = ((int(n), result.mask(int(n))) for n in result.objects["id"])
-    return _Samples(name, result.grid, Sampled.of_masks(masks))
+    objects = result.objects
+    said = zip(objects["id"], objects["category"], strict=True) if "category" in objects else ()
+    names = {int(n): c for n, c in said if isinstance(c, str) and c}
+    return _Samples(name, result.grid, replace(Sampled.of_masks(masks), names=names))
 
 
 def _read_labels(path: Path) -> _Samples:
     source = open_source(path)
+    if path.name.lower().endswith(".seg.nrrd"):
+        return _Samples(path.name, source.grid, read_segments(path, source))
     labels = source.read(source.grid.window)[0] if len(source.channels) == 1 else None
     if labels is not None and labels.dtype.kind == "f" and (labels == np.round(labels)).all() and labels.min() >= 0:
         labels = labels.astype(np.int64)  # many label maps are stored as floats
@@ -115,7 +165,7 @@ def _read_labels(path: Path) -> _Samples:
             f"{path.name} holds {len(source.channels)} × {source.dtype}, which are no labels:"
             " they are one channel of whole numbers"
         )
-    return _Samples(path.name, source.grid, Sampled.of_labels(labels))
+    return _Samples(path.name, source.grid, replace(Sampled.of_labels(labels), names=names_beside(path)))
 
 
 def _read_polygons(path: Path) -> _Polygons:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
@@ -33,11 +33,14 @@ class Sampled:
         Bounding boxes.
     samples : sequence of ndarray of bool
         Per object what its window holds.
+    names : mapping of int to str
+        What objects are called, by id.
     """
 
     ids: Sequence[int]
     windows: Sequence[Window]
     samples: Sequence[NDArray[np.bool_]]
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def of_labels(cls, labels: NDArray[np.integer[Any]]) -> Self:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ THRESHOLDS = (0.5, 0.75)
 _FEW = 20
 """Up to so many objects are listed one by one."""
 
-Match = Literal["auto", "id", "overlap"]
+Match = Literal["auto", "id", "name", "overlap"]
 
 
 class Layer(Protocol):
@@ -24,6 +24,11 @@ class Layer(Protocol):
 
     @property
     def ids(self) -> Sequence[int]: ...
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """What objects are called, by id; empty if nobody says."""
+        ...
 
     @property
     def sizes(self) -> NDArray[np.float64]:
@@ -44,6 +49,31 @@ class Layer(Protocol):
 
 
 @dataclass(frozen=True)
+class Solid:
+    """How an object of a medical volume differs from the true one."""
+
+    surface_dice: float
+    """The share of both surfaces within the tolerance of the other one; 0 if one of them is not there."""
+    hd95_mm: float
+    """The distance within which 95 % of each surface lies of the other one; NaN if one of them is not there."""
+    volume_difference_ml: float
+    """Result less truth."""
+    volume_difference_percent: float
+    """Of the true volume; NaN without one."""
+
+
+@dataclass(frozen=True)
+class Solids:
+    """Means over the true objects; differences of volume without their signs, distances where both are there."""
+
+    tolerance_mm: float
+    surface_dice: float
+    hd95_mm: float
+    volume_difference_ml: float
+    volume_difference_percent: float
+
+
+@dataclass(frozen=True)
 class Pair:
     """An object of the result and the one of the truth that it stands for; None where there is no such."""
 
@@ -52,6 +82,10 @@ class Pair:
     iou: float = 0.0
     dice: float = 0.0
     boundary_iou: float = 0.0
+    name: str = ""
+    """What the truth, or the result where there is none, calls it."""
+    solid: Solid | None = None
+    """In medical volumes."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +108,7 @@ class Detection:
 class Comparison:
     """Scores of a result; values that are undefined, like the recall without any true object, are NaN."""
 
-    matched_by: Literal["id", "overlap"]
+    matched_by: Literal["id", "name", "overlap"]
     pairs: tuple[Pair, ...]
     """By id of the truth, then objects of the result without one."""
     iou: float
@@ -83,6 +117,8 @@ class Comparison:
     boundary_iou: float
     detections: tuple[Detection, ...]
     """One for each of `THRESHOLDS`."""
+    solids: Solids | None = None
+    """In medical volumes."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; NaN becomes None."""
@@ -96,6 +132,12 @@ class Comparison:
             f"{results} objects against {truths} true ones, matched by {self.matched_by}",
             f"mean       IoU {self.iou:.4f}   Dice {self.dice:.4f}   boundary IoU {self.boundary_iou:.4f}",
         ]
+        if self.solids is not None:
+            s = self.solids
+            lines.append(
+                f"mean       surface Dice {s.surface_dice:.4f} at {s.tolerance_mm:g} mm   HD95 {s.hd95_mm:.3f} mm"
+                f"   volume off by {s.volume_difference_ml:.4g} ml, {s.volume_difference_percent:.1f} %"
+            )
         lines += [
             f"IoU > {d.threshold:.2f} precision {d.precision:.4f}   recall {d.recall:.4f}   F1 {d.f1:.4f}"
             f"   SQ {d.sq:.4f}   PQ {d.pq:.4f}"
@@ -106,12 +148,20 @@ class Comparison:
 
 
 def _line(pair: Pair) -> str:
+    called = f" ({pair.name})" if pair.name else ""
     if pair.truth is None:
-        return f"object {pair.result} has no true one"
+        return f"object {pair.result}{called} has no true one"
     if pair.result is None:
-        return f"true object {pair.truth} was not found"
+        return f"true object {pair.truth}{called} was not found"
     named = f"object {pair.truth}" if pair.result == pair.truth else f"object {pair.result} for {pair.truth}"
-    return f"{named}: IoU {pair.iou:.4f}   Dice {pair.dice:.4f}   boundary IoU {pair.boundary_iou:.4f}"
+    line = f"{named}{called}: IoU {pair.iou:.4f}   Dice {pair.dice:.4f}   boundary IoU {pair.boundary_iou:.4f}"
+    if pair.solid is None:
+        return line
+    s = pair.solid
+    return (
+        f"{line}   surface Dice {s.surface_dice:.4f}   HD95 {s.hd95_mm:.3f} mm   volume"
+        f" {s.volume_difference_ml:+.4g} ml, {s.volume_difference_percent:+.1f} %"
+    )
 
 
 L = TypeVar("L", bound=Layer)
@@ -125,29 +175,57 @@ def score(result: L, truth: L, match: Match = "auto") -> Comparison:
     result, truth : Layer
         Of the same kind.
     match : str
-        ``id``: objects with the same id belong together. ``overlap``: those with the largest IoU do, one to one.
-        ``auto``: by id if one side knows all ids of the other and most objects with the same id overlap.
+        ``id``: objects with the same id belong together. ``name``: those with the same name. ``overlap``: those with
+        the largest IoU do, one to one. ``auto``: by id if one side knows all ids of the other and most objects with
+        the same id overlap; else by name if each object of both has one of its own and they share some.
     """
     found = _overlapping(result, truth)
     same = [(i, j, iou) for i, j, iou in found if result.ids[i] == truth.ids[j]]
-    by_id = match == "id" or (match == "auto" and _ids_agree(set(result.ids), set(truth.ids), len(same)))
+    by: Literal["id", "name", "overlap"] = "overlap" if match == "auto" else match
+    if match == "auto" and _ids_agree(set(result.ids), set(truth.ids), len(same)):
+        by = "id"
+    elif match == "auto" and _names_agree(result, truth):
+        by = "name"
+    if by == "name":
+        same = [(i, j, v) for i, j, v in found if _name(result, result.ids[i]) == _name(truth, truth.ids[j]) != ""]
     pairs = [
         Pair(result.ids[i], truth.ids[j], iou, 2 * iou / (1 + iou), result.boundary_iou(i, truth, j))
-        for i, j, iou in (same if by_id else _one_to_one(found))
+        for i, j, iou in (_one_to_one(found) if by == "overlap" else same)
     ]
-    extra, missed = set(result.ids) - {p.result for p in pairs}, set(truth.ids) - {p.truth for p in pairs}
-    pairs += [Pair(n if by_id and n in extra else None, n) for n in missed]
-    pairs.sort(key=lambda pair: pair.truth or 0)
-    astray = sorted(extra - missed if by_id else extra)
+    pairs = _with_the_lonely(pairs, result, truth, by)
+    ious = [p.iou for p in pairs if p.result is not None and p.truth is not None and p.iou > 0]
     counts = len(result.ids), len(truth.ids)
     return Comparison(
-        "id" if by_id else "overlap",
-        (*pairs, *(Pair(n, None) for n in astray)),
+        by,
+        tuple(pairs),
         iou=_ratio(sum(p.iou for p in pairs), counts[1]),
         dice=_ratio(sum(p.dice for p in pairs), counts[1]),
         boundary_iou=_ratio(sum(p.boundary_iou for p in pairs), counts[1]),
-        detections=tuple(_detection([p.iou for p in pairs], *counts, threshold) for threshold in THRESHOLDS),
+        detections=tuple(_detection(ious, *counts, threshold) for threshold in THRESHOLDS),
     )
+
+
+def _with_the_lonely(pairs: list[Pair], result: Layer, truth: Layer, by: str) -> list[Pair]:
+    """All pairs by id of the truth, with objects that overlap no partner, then those of the result without one."""
+    extra, missed = set(result.ids) - {p.result for p in pairs}, set(truth.ids) - {p.truth for p in pairs}
+    keys = {n: n if by == "id" else _name(result, n) for n in sorted(extra)} if by != "overlap" else {}
+    partners = {key: n for n, key in keys.items() if key != ""}
+    partner = {n: partners.get(n if by == "id" else _name(truth, n)) for n in missed}
+    pairs = [*pairs, *(Pair(partner[n], n) for n in missed)]
+    pairs.sort(key=lambda pair: pair.truth or 0)
+    astray = sorted(extra - set(partner.values()))
+    named = [replace(pair, name=_name(truth, pair.truth) or _name(result, pair.result)) for pair in pairs]
+    return [*named, *(Pair(n, None, name=_name(result, n)) for n in astray)]
+
+
+def _name(layer: Layer, number: int | None) -> str:
+    return "" if number is None else layer.names.get(number, "")
+
+
+def _names_agree(result: Layer, truth: Layer) -> bool:
+    """Whether each object of both sides has a name of its own, and they share some."""
+    names = [[_name(layer, number) for number in layer.ids] for layer in (result, truth)]
+    return all(all(ns) and len(set(ns)) == len(ns) for ns in names) and not set(names[0]).isdisjoint(names[1])
 
 
 def _overlapping(result: L, truth: L) -> list[tuple[int, int, float]]:
