@@ -323,6 +323,38 @@ def test_what_cannot_be_asked() -> None:
     assert "its detect must return boxes" in ask(detector=wrong).failed[0].error
 
 
+def test_what_a_detector_draws_becomes_a_mask_prompt() -> None:
+    truth = np.zeros((70, 300), np.int32)
+    truth[10:20, 20:40] = 1
+    truth[12:60, 100:280] = 2  # larger than a tile
+    truth[12:40, 150:280] = 0
+
+    class Drawing(Truth):
+        def seen(self, view, phrases, least):
+            told = super().seen(view, phrases, least)
+            inside = np.array([view.samples[0] == n for n in (1, 2) if (view.samples[0] == n).any()], bool)
+            return replace(told, masks=inside.reshape(-1, *view.shape))
+
+    detector = Drawing(boxes_of(truth), ["house"] * 2)
+    options = {"text": looking(128), "detector": detector, "tiling": SMALL}
+    run = segment(scene_of(truth), model=Perfect(truth), **options)
+    assert run.objects["prompt"].tolist() == ["box+mask"] * 2
+    for n, prompt in enumerate(map(pt.Prompt.from_json, run.prompts), 1):
+        drawn = prompt.region.within(run.grid.window, (1, 1))
+        assert (drawn == (truth == n))[:, ::4].mean() > 0.98  # the large one as coarse as it was seen
+        assert (prompt.region.box == boxes_of(truth)[n - 1]).all()
+    assert (run.read_labels(run.grid.window) == truth).all()
+    assert segment(scene_of(truth), model=Boxed(truth), **options).objects["prompt"].tolist() == ["box"] * 2
+
+
+class Boxed(Perfect):
+    """Takes boxes only."""
+
+    def __init__(self, truth: np.ndarray) -> None:
+        super().__init__(truth)
+        self.card = replace(self.card, abilities=frozenset({"box", "points"}))
+
+
 class Pointed(Perfect):
     """Takes points only."""
 

@@ -247,7 +247,7 @@ def _by_text(
     _settle(run, job, out)
     try:
         findings = find(run, search, executor, progress)
-        asked = run.ask([wish.to_json() for wish in prompts_from(findings, search, wanted.said, job.model.card)])
+        asked = run.ask([wish.to_json() for wish in prompts_from(run, findings, search, wanted.said, job.model.card)])
         prompts = Prompts(tuple(map(Prompt.from_json, asked)))
         grow_all(run, grower, prompts, progress, {said["id"]: said["detection"] for said in asked})
     finally:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from promptile.engine.detect.findings import Findings
-from promptile.engine.detect.kept import findings_of
+from promptile.engine.detect.kept import findings_of, masks_of
 from promptile.engine.detect.prompting import Wish, wishes, within
 from promptile.engine.detect.search import Search
 from promptile.engine.detect.tiles import detect_tiles
@@ -51,7 +51,9 @@ def find(run: PromptedRun, search: Search, executor: Executor, progress: Progres
     return findings_of(run)
 
 
-def prompts_from(findings: Findings, search: Search, said: Prompts, card: ModelCard) -> list[Wish]:
+def prompts_from(run: PromptedRun, findings: Findings, search: Search, said: Prompts, card: ModelCard) -> list[Wish]:
     """What a promptable model is to be asked."""
     found = within(findings.objects(), search.areas)
-    return wishes(found, said, {}, flat=card.ndim == 2)
+    drawn = masks_of(run, findings, found.rows.tolist()) if "mask" in card.abilities else {}
+    masks = {n: drawn[row] for n, row in enumerate(found.rows.tolist()) if row in drawn}
+    return wishes(found, said, masks, flat=card.ndim == 2)
