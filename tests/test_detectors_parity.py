@@ -214,6 +214,18 @@ def test_rankers(name, images, small, picture):
     np.testing.assert_allclose(model.rank([samples], PHRASES), said.logits_per_image.numpy(), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["grounding-dino-tiny", "mm-grounding-dino-tiny", "owlv2-base", "sam3", "clip-b32"])
+def test_tables_that_no_file_holds_are_computed(name, small):
+    network = small(name)[0]._network
+    anew = type(network)(network.config)
+    anew.load_state_dict(network.state_dict(), strict=True)
+    tables, others = dict(network.named_buffers()), dict(anew.named_buffers())
+    assert tables.keys() == others.keys()
+    assert tables
+    for key, table in tables.items():
+        assert torch.equal(table, others[key]), key
+
+
 def test_sizes_of_inputs_are_those_of_transformers():
     from transformers.image_transforms import get_size_with_aspect_ratio
 
