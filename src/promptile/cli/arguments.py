@@ -199,7 +199,7 @@ def _add_models(commands: Any) -> None:
     parser = _add(commands, "models", modelling.show_models, summary, example)
     parser.add_argument("action", nargs="?", choices=["list", "show", "fetch"], default="list")
     parser.add_argument("name", nargs="?", metavar="NAME")
-    parser.add_argument("--from", dest="file", metavar="FILE", help="fetch: copy the weights from this file")
+    parser.add_argument("--from", dest="file", metavar="FILE", help="fetch: copy the weights from this file or folder")
     parser.add_argument("--accept-licence", action="store_true", help="fetch: agree to the licence of the weights")
     _add_talk(parser, progress=True)
 
