@@ -54,6 +54,7 @@ def _asked(run: Run) -> str:
         return "everything"
     steps = run.journal.done
     parts = [
+        f"text: {', '.join(run.spec['text']['phrases'])}" if "text" in run.spec else "",
         f"{len(run.prompts)} prompts" if run.prompts or not steps else "",
         f"{steps} steps by hand" if steps else "",
     ]
