@@ -6,6 +6,7 @@ import json
 import pickle
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from promptile import models
 from promptile.cli import main
 from promptile.errors import ModelError
 from promptile.models import detectors, rankers
-from promptile.models.protocols import Detector, Ranker, Thresholds, View
+from promptile.models.protocols import Detector, Model, Ranker, Thresholds, View
+from promptile.testing import ModelContract
 
 PHRASES = ["building", "swimming pool", "tree"]
 LOW = Thresholds(box=0.05, text=0.05)
@@ -104,6 +106,27 @@ def test_views_do_not_depend_on_one_another(name, loaded, monkeypatch):
         np.testing.assert_allclose(one.scores, by_itself.scores, atol=1e-4)
         np.testing.assert_allclose(np.sort(one.boxes, axis=0), np.sort(by_itself.boxes, axis=0), atol=0.01)
     assert model.detect([], PHRASES, LOW) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads_get_the_answers_to_their_own_questions(name, loaded):
+    model, views = loaded[name], [view(40, 50)]
+    wishes = [PHRASES, ["ship"], PHRASES[::-1], ["a lake", "roof"]] * 2
+    alone = [model.detect(views, wish, LOW)[0] for wish in wishes]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda wish: model.detect(views, wish, LOW)[0], wishes))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
+        np.testing.assert_array_equal(one.phrases, other.phrases)
+
+
+class TestDetectorsKeepTheContract(ModelContract):
+    @pytest.fixture(autouse=True, params=[*NAMES, "clip-b32"])
+    def chosen(self, request, loaded):
+        self.found = loaded[request.param]
+
+    def model(self) -> Model:
+        return self.found
 
 
 def test_many_phrases_are_asked_in_groups(loaded, monkeypatch):
