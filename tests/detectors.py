@@ -41,6 +41,8 @@ class Truth:
     window : tuple of int
     least : float
         What is smaller than so many samples of a view is not seen.
+    spacing : float
+        Of the image.
     """
 
     def __init__(
@@ -50,8 +52,9 @@ class Truth:
         scores: NDArray[np.float64] | None = None,
         window: tuple[int, ...] = (),
         least: float = 0,
+        spacing: float = 1,
     ) -> None:
-        self.boxes, self.phrases, self.least = boxes, [*phrases], least
+        self.boxes, self.phrases, self.least, self.spacing = boxes, [*phrases], least, spacing
         self.scores = np.ones(len(boxes)) if scores is None else scores
         self.looked = 0
         self.card = ModelCard(
@@ -70,7 +73,7 @@ class Truth:
         return [self.seen(view, phrases, thresholds.box) for view in views]
 
     def seen(self, view: View, phrases: Sequence[str], least: float) -> Detections:
-        frame, factor = place(view)
+        frame, factor = place(view, self.spacing)
         boxes, scores, labels = self.shown(view)
         low, high = np.maximum(boxes[:, 0], frame[0]), np.minimum(boxes[:, 1], frame[1])
         known = np.array([label in phrases for label in labels], bool)
@@ -152,10 +155,10 @@ class Failing:
         return self.detector.detect(views, phrases, thresholds)
 
 
-def place(view: View) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def place(view: View, spacing: float = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where a view of `scene_of` lies, on sample edges of level 0, and its factors; of a volume, in its plane."""
     axes = range(len(view.samples) - 2, len(view.samples))
-    factor = np.array(view.spacing)
+    factor = np.array(view.spacing) / spacing
     shown = np.array([view.samples[axis].flat[0] for axis in axes])
     low = shown // factor * factor - 0.5  # any of the samples that a coarse one covers may stand for it
     return np.stack([low, low + factor * view.shape]), factor
