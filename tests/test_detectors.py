@@ -98,7 +98,7 @@ def test_a_higher_threshold_leaves_the_best(name, loaded):
 @pytest.mark.parametrize("name", NAMES)
 def test_views_do_not_depend_on_one_another(name, loaded, monkeypatch):
     model = loaded[name]
-    monkeypatch.setattr(sys.modules["promptile.models.detectors.model"], "_TOGETHER", {"cpu": 2})
+    monkeypatch.setattr(model._seeing, "size", 2)
     views = [view(50, 70), view(40, 40, 1), view(50, 70, seed=1), view(70, 50), view(50, 70, seed=2)]
     together = model.detect(views, PHRASES, LOW)
     for one, seen in zip(together, views, strict=True):
@@ -127,6 +127,26 @@ class TestDetectorsKeepTheContract(ModelContract):
 
     def model(self) -> Model:
         return self.found
+
+
+def test_fewer_are_looked_at_together_when_memory_runs_out(loaded, monkeypatch):
+    model, find = loaded["owlv2-base"], loaded["owlv2-base"]._find
+    sizes = []
+
+    def narrow(images, *more):
+        sizes.append(len(images))
+        if len(images) > 1:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return find(images, *more)
+
+    monkeypatch.setattr(model._seeing, "size", 4)
+    monkeypatch.setattr(model, "_find", narrow)
+    views = [view(40, 40, seed=seed) for seed in range(4)]
+    found = model.detect(views, PHRASES, LOW)
+    assert sizes == [4, 2, 1, 1, 1, 1]
+    monkeypatch.undo()
+    for one, seen in zip(found, views, strict=True):
+        np.testing.assert_array_equal(one.boxes, model.detect([seen], PHRASES, LOW)[0].boxes)
 
 
 def test_many_phrases_are_asked_in_groups(loaded, monkeypatch):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from promptile.errors import ModelError
+from promptile.models.computing import Batches
 from promptile.models.detectors.boxes import Found, detections_of
 from promptile.models.detectors.variants import Variant
 from promptile.models.devices import device_of
@@ -59,6 +60,7 @@ class Finder(ABC, Generic[Question]):
         self._network: Any = snapshot.network
         self._device = snapshot.device
         self._mean, self._deviation = (torch.tensor(v, device=self._device)[:, None, None] for v in self.colours)
+        self._seeing = Batches(variant.name, self._device, _TOGETHER.get(self._device.type, 1))
         self._last: tuple[tuple[str, ...], Question] | None = None
         self._again: Callable[[], Self] | None = None
 
@@ -90,15 +92,18 @@ class Finder(ABC, Generic[Question]):
         alike: dict[tuple[int, ...], list[int]] = defaultdict(list)  # so nothing depends on what is seen beside it
         for i, picture in enumerate(pictures):
             alike[picture.shape].append(i)
-        together = _TOGETHER.get(self._device.type, 1)
         answers: dict[int, Detections] = {}
-        for shape, members in alike.items():
-            for start in range(0, len(members), together):
-                batch = members[start : start + together]
-                images = torch.stack([self._image(pictures[i]) for i in batch])
-                found = self._find(images, (shape[0], shape[1]), question, thresholds)
-                answers |= {i: detections_of(one, (shape[0], shape[1])) for i, one in zip(batch, found, strict=True)}
+        for members in alike.values():
+            find = partial(self._detections, question, thresholds)
+            answers |= zip(members, self._seeing.each([pictures[i] for i in members], find), strict=True)
         return [answers[i] for i in range(len(views))]
+
+    def _detections(self, question: Question, thresholds: Thresholds, pictures: Sequence[Picture]) -> list[Detections]:
+        """What pictures of one shape show."""
+        rows, columns, _ = pictures[0].shape
+        images = torch.stack([self._image(picture) for picture in pictures])
+        found = self._find(images, (rows, columns), question, thresholds)
+        return [detections_of(one, (rows, columns)) for one in found]
 
     def _question(self, phrases: tuple[str, ...]) -> Question:
         """What is asked; kept, as whole images are asked the same."""

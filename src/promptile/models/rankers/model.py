@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from promptile.errors import ModelError
+from promptile.models.computing import Batches
 from promptile.models.devices import device_of
 from promptile.models.pictures import in_steps, resized, squared
 from promptile.models.protocols import ModelCard
@@ -80,6 +81,7 @@ class Ranking:
         )
         colours = (self._habits.mean, self._habits.deviation)
         self._mean, self._deviation = (torch.tensor(v, device=self._device)[:, None, None] for v in colours)
+        self._seeing = Batches(variant.name, self._device, _TOGETHER)
         self._last: tuple[tuple[str, ...], Tensor] | None = None
         self._again: Callable[[], Ranking] | None = None
 
@@ -109,12 +111,15 @@ class Ranking:
         texts = self._texts(tuple(phrases))
         scale = self._network.logit_scale.exp()
         bias = getattr(self._network, "logit_bias", 0)
-        answers = []
-        for i in range(0, len(pictures), _TOGETHER):
-            images = torch.stack([self._image(picture) for picture in pictures[i : i + _TOGETHER]])
-            seen = self._network.get_image_features(pixel_values=images).pooler_output
-            answers.append(functional.normalize(seen, dim=-1) @ texts.T * scale + bias)
-        return torch.cat(answers).cpu().numpy()
+        seen = torch.stack(self._seeing.each(pictures, self._look))
+        logits: NDArray[np.float32] = (seen @ texts.T * scale + bias).cpu().numpy()
+        return logits
+
+    def _look(self, pictures: Sequence[NDArray[np.float32]]) -> list[Tensor]:
+        """``(width,)``: what the network makes of each picture, of length 1."""
+        images = torch.stack([self._image(picture) for picture in pictures])
+        seen = self._network.get_image_features(pixel_values=images).pooler_output
+        return list(functional.normalize(seen, dim=-1))
 
     def _image(self, picture: NDArray[np.float32]) -> Tensor:
         """``(3, side, side)``: a picture in the middle of a white square, as the network sees it."""
