@@ -133,6 +133,22 @@ def test_objects_of_prompts_are_named_in_one_step_that_can_be_taken_back(prompte
     assert categories(Run.open(prompted.path)) == NAMED
 
 
+def test_the_objects_of_a_session_are_named_when_it_is_over(scene, tmp_path):
+    out = tmp_path / "session.run.zarr"
+    with pt.Session(scene, window=(0, 255), out=out) as session:
+        for name, (row, column) in PLACES.items():
+            session.predict(pt.Prompts.of(boxes=[[[row - 2.5, column - 2.5], [row + SIDE + 1.5, column + SIDE + 1.5]]]))
+            session.accept(category=f"looks {name}")
+        session.delete([2])
+        with pytest.raises(RunError, match="in use"):
+            classify(out, TEXTS, ranker=ByColour())
+    classify(out, TEXTS, ranker=ByColour())
+    assert categories(Run.open(out)) == {1: "red", 3: "blue", 4: ""}
+    with pt.Session(scene, window=(0, 255), out=out) as session:
+        session.undo()
+        assert categories(session.run) == {1: "looks red", 3: "looks blue", 4: "looks grey"}
+
+
 def test_objects_of_everything_are_named_in_their_table(scene, tmp_path):
     run = everything(scene, tmp_path / "all.run.zarr")
     before = run.labels[...]

@@ -72,9 +72,10 @@ def classify(
     judge = loaded(ranker)
     cutter = Cutter(_image_of(found, image), Rendering.from_json(found.spec["rendering"]))
     labels: dict[int, Label] = {}
+    say, total = progress or silent, len(found.objects)
     for object_id, label in rank(found, cutter, judge, phrases):
         labels[object_id] = label
-        (progress or silent)("names", len(labels), len(found.objects))
+        say("names", len(labels), total)
     about = phrases.to_json() | {"ranker": {"name": judge.card.name, "digest": judge.card.digest}}
     if isinstance(found, TiledRun):
         _keep_in_table(found, labels)
