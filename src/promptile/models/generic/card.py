@@ -42,7 +42,7 @@ class Codes:
     box: tuple[int, int] | None
     """Of the low and the high corner; None: it takes no boxes."""
     padding: int | None
-    """Of a point that is added where there is no box; None: none is."""
+    """Of a point that is added to points without a box; None: none is."""
     most: int | None
     """So many points are given at most, corners of a box included."""
     axes: int | None
@@ -104,20 +104,13 @@ def read_card(path: Path) -> Card:
         If it cannot be read, or anything in it is missing, unknown or impossible.
     """
     table = read_table(path)
+    name, licence = table.text("name"), table.text("licence")
     image, points = table.table("image"), table.table("points", {})
     encoder = _step(table.table("encoder"), path, lambda what: what == "image", "image")
     kept = tuple(what for _, what in encoder.outputs)
     possible = f"{', '.join((*GIVEN, *kept))} or a number"
     decoder = _step(table.table("decoder"), path, lambda what: what in (*GIVEN, *kept), possible)
-    card = Card(
-        path,
-        table.text("name"),
-        table.text("licence"),
-        _input(image),
-        _codes(points),
-        encoder,
-        decoder,
-    )
+    card = Card(path, name, licence, _input(image), _codes(points), encoder, decoder)
     for part in (table, image, points):
         part.done()
     _check(card)

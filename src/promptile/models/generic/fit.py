@@ -69,9 +69,9 @@ class Fit:
     def back(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """``(m, *self.shape)``: logits ``(m, rows, columns)`` over the whole input on the window's own samples."""
         if self.kind == "stretch":
-            return resized(logits, self.shape)
-        full = resized(logits, (self.side, self.side))
-        return resized(full[(slice(None), *self._filled)], self.shape)
+            return sampled(logits, self.shape)
+        full = sampled(logits, (self.side, self.side))
+        return sampled(full[(slice(None), *self._filled)], self.shape)
 
     @property
     def _filled(self) -> tuple[slice, ...]:
@@ -86,3 +86,17 @@ def resized(
         return maps
     images = (Image.fromarray(np.ascontiguousarray(one, np.float32)) for one in maps)
     return np.stack([np.asarray(image.resize(shape[::-1], way), np.float32) for image in images])
+
+
+def sampled(maps: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """``(c, *shape)``: bilinear, also where it is made smaller."""
+    for axis, wanted in enumerate(shape, start=1):
+        given = maps.shape[axis]
+        if given == wanted:
+            continue
+        places = ((np.arange(wanted) + 0.5) * (given / wanted) - 0.5).clip(0, given - 1)
+        low = places.astype(np.int64)
+        share = (places - low).astype(np.float32).reshape(-1, *[1] * (2 - axis))
+        before, after = (maps.take(np.minimum(i, given - 1), axis) for i in (low, low + 1))
+        maps = before + (after - before) * share
+    return maps

@@ -152,7 +152,7 @@ class Generic:
         points, labels = np.concatenate([points[:room], corners]), labels[:room]
         if len(corners) and codes.box is not None:
             labels = np.concatenate([labels, np.array(codes.box, np.float32)])
-        elif codes.padding is not None:
+        elif codes.padding is not None and len(points):
             points = np.concatenate([points, np.zeros((1, 2), np.float32)])
             labels = np.append(labels, np.float32(codes.padding))
         mask = fit.mask(prompt.mask, shape) if masked and prompt.mask is not None else np.zeros(shape, np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +68,8 @@ def load_steps(card: Card, device: str) -> tuple[ScriptedStep, ScriptedStep]:
 
 def _load(file: Any, place: torch.device) -> Any:
     try:
-        return torch.jit.load(file, map_location=place).eval()  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch will give TorchScript up one day
+            return torch.jit.load(file, map_location=place).eval()  # type: ignore[no-untyped-call]
     except RuntimeError as error:
         raise ModelError(f"{file} is no TorchScript: torch.jit.load fails") from error
