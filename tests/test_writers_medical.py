@@ -210,15 +210,25 @@ def test_what_is_not_dicom_says_what_to_use(tmp_path, capsys, suffix):
     assert {p.name for p in tmp_path.iterdir()} == {"a.nii.gz", "p.csv"}
 
 
-def test_a_series_without_frame_of_reference(tmp_path, series):
+def test_a_series_that_says_too_little(tmp_path, series, caplog):
     result = result_of(series)
-    for file in series.iterdir():
-        header = pydicom.dcmread(file)
-        del header.FrameOfReferenceUID
-        header.save_as(file)
-    with pytest.raises(OutputError, match="has no FrameOfReferenceUID: use"):
-        writers.write(result, tmp_path / "a.seg.dcm")
-    assert [p.name for p in tmp_path.iterdir()] == ["ct"]
+
+    def forget(key):
+        for file in series.iterdir():
+            header = pydicom.dcmread(file)
+            delattr(header, key)
+            header.save_as(file)
+
+    forget("FrameOfReferenceUID")
+    frames = [
+        pydicom.dcmread(writers.write(result, tmp_path / n)).FrameOfReferenceUID for n in ("a.seg.dcm", "b.seg.dcm")
+    ]
+    assert frames[0] == frames[1]
+    assert "names no frame of reference" in caplog.text
+    forget("StudyInstanceUID")
+    with pytest.raises(OutputError, match="has no StudyInstanceUID: use"):
+        writers.write(result, tmp_path / "c.seg.dcm")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.seg.dcm", "b.seg.dcm", "ct"]
 
 
 SMALL = hnp.arrays(bool, st.tuples(st.integers(60, 70), st.integers(2, 4), st.integers(62, 67)), fill=st.booleans())

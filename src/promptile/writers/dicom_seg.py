@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,23 +47,25 @@ def write(result: Result, path: Path) -> None:
     if whole:
         first, last = 0, result.grid.shape[0]
     slab = Window((first, 0, 0), (last - first, *result.grid.shape[1:]))
-    segmentation = Segmentation(
-        source_images=headers if whole else headers[first:last],
-        pixel_array=_samples(stack, segments, slab, path.name),
-        segmentation_type="BINARY",
-        segment_descriptions=[_description(i, s, result) for i, s in enumerate(segments, 1)],
-        series_instance_uid=highdicom.UID(),
-        series_number=int(headers[0].get("SeriesNumber") or 0) + 1000,
-        sop_instance_uid=highdicom.UID(),
-        instance_number=1,
-        manufacturer="Promptile",
-        manufacturer_model_name="Promptile",
-        software_versions=version or "unknown",
-        device_serial_number="none",
-        content_label="SEGMENTATION",
-        content_description="Objects segmented with Promptile",
-        series_description="Segmentation (Promptile)",
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they tell the patient's name
+        segmentation = Segmentation(
+            source_images=headers if whole else headers[first:last],
+            pixel_array=_samples(stack, segments, slab, path.name),
+            segmentation_type="BINARY",
+            segment_descriptions=[_description(i, s, result) for i, s in enumerate(segments, 1)],
+            series_instance_uid=highdicom.UID(),
+            series_number=int(headers[0].get("SeriesNumber") or 0) + 1000,
+            sop_instance_uid=highdicom.UID(),
+            instance_number=1,
+            manufacturer="Promptile",
+            manufacturer_model_name="Promptile",
+            software_versions=version or "unknown",
+            device_serial_number="none",
+            content_label="SEGMENTATION",
+            content_description="Objects segmented with Promptile",
+            series_description="Segmentation (Promptile)",
+        )
     _say_sides(segmentation, segments)
     segmentation.save_as(path)
 

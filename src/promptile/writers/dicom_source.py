@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import generate_uid
 
 from promptile.errors import OutputError, PromptileError
 from promptile.grid import Grid
@@ -16,9 +18,12 @@ from promptile.sources import open_source
 from promptile.sources.dicom import files_of
 from promptile.writers.protocol import Result
 
+logger = logging.getLogger("promptile")
+
 _INSTEAD = "use .seg.nrrd or .nii.gz"
 
-_NEEDED = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+_NEEDED = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID")
+_PLACES = ("ImagePositionPatient", "PerFrameFunctionalGroupsSequence")
 _MAY_BE_EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator",
@@ -63,6 +68,11 @@ def headers_of(place: Mapping[str, Any], grid: Grid, name: str) -> list[Dataset]
     if not same:
         raise OutputError(f"{name} lies on the slices of its series, and the image was resampled: {_INSTEAD}")
     headers = [_header(file, name) for file in files]
+    if any(not header.get("FrameOfReferenceUID") for header in headers):
+        made = generate_uid(entropy_srcs=[str(headers[0].SeriesInstanceUID), "frame of reference"])
+        logger.warning("The series names no frame of reference: %s names one of its own", name)
+        for header in headers:
+            header.FrameOfReferenceUID = made
     for header in headers:
         if not header.get("SliceThickness"):
             header.SliceThickness = f"{grid.spacing[0]:.6g}"  # highdicom wants one
@@ -74,7 +84,11 @@ def _header(file: Path, name: str) -> Dataset:
         header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
     except (InvalidDicomError, OSError) as error:
         raise OutputError(f"{name} refers to {file.name}, which cannot be read: {error}. {_INSTEAD}") from error
+    for key, standing in (("SOPInstanceUID", "MediaStorageSOPInstanceUID"), ("SOPClassUID", "MediaStorageSOPClassUID")):
+        if not header.get(key) and standing in header.file_meta:  # what anonymisers forget
+            setattr(header, key, header.file_meta.get(standing))
     missing = [key for key in _NEEDED if not header.get(key)]
+    missing += [] if any(header.get(key) for key in _PLACES) else [_PLACES[0]]
     if missing:
         raise OutputError(f"{name} refers to the series it was made from, which has no {missing[0]}: {_INSTEAD}")
     for key in _MAY_BE_EMPTY:
