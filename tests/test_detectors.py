@@ -82,6 +82,14 @@ def test_boxes_lie_on_sample_edges_in_the_view(name, loaded):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(1, 1), (90, 1), (3, 4000)], ids=str)
+def test_views_may_be_thin(name, shape, loaded):
+    (found,) = loaded[name].detect([view(*shape)], PHRASES, LOW)
+    assert np.isfinite(found.scores).all()
+    assert np.isfinite(found.boxes).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_higher_threshold_leaves_the_best(name, loaded):
     """So detections kept at a low floor can be filtered later, without the detector."""
     model = loaded[name]

@@ -65,7 +65,7 @@ def _input(shape: tuple[int, int], short: int, long: int) -> tuple[int, int]:
     exact = float(short)
     if high / low * short > long:
         exact = long * low / high
-        short = round(exact)
+        short = max(1, round(exact))
     if low == short:
         return shape
     other = int(exact * high / low)
