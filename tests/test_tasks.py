@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio.transform import from_origin
@@ -245,6 +245,7 @@ def test_an_image_without_objects_has_an_empty_table(tmp_path):
     assert not read(edges(scene, tmp_path / "none.tif", Whole(2))).any()
 
 
+@settings(max_examples=40)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(0, 1)))
 def test_runs_say_a_mask_column_by_column(samples):
     runs = runs_of(samples)
