@@ -96,7 +96,8 @@ def check(path: Path, folder: Path) -> dict[str, str]:
     if source is None or source.grid.space != LPS:
         return {}
     dicom = files_of(**source.place)
-    given = _by_itk([str(f) for f in dicom or [path]])
+    files = [str(file) for file, _ in dicom] or [str(path)]
+    given = _by_itk(files[:1] if len(set(files)) == 1 else files)
     result = Marked(source.grid, source.place)
     expected = np.array([given.TransformIndexToPhysicalPoint(p[::-1].tolist()) for p in result.places])
     found = {}

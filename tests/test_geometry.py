@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import SimpleITK as sitk
 
@@ -56,6 +57,38 @@ def test_many_frames(tmp_path, bench):
 
     write_enhanced(tmp_path / "e.dcm", right_handed((5, 9, 8)))
     assert bench.check(tmp_path / "e.dcm", tmp_path) == dict.fromkeys(bench.SUFFIXES, "exact")
+
+
+def test_frames_in_any_order(tmp_path):
+    """The object's frames refer to the frames that it lies on, wherever these are in the file."""
+    highdicom = pytest.importorskip("highdicom")
+    import pydicom
+
+    from enhanced import write_enhanced
+    from promptile import writers
+    from promptile.prompts import Prompts
+    from promptile.sources import open_source
+    from test_writers_medical import Masks
+
+    order = [2, 0, 4, 1, 3]
+    write_enhanced(tmp_path / "e.dcm", right_handed((5, 9, 8)), order=order)
+    source = open_source(tmp_path / "e.dcm")
+    samples = np.zeros(source.grid.shape, bool)
+    samples[1:3, 2:5, 3:7] = True
+    samples[3, 2, 3] = True
+    result = Masks(source.grid, {1: samples}, {}, source.place)
+    for suffix in (".seg.dcm", ".rt.dcm"):
+        path = writers.write(result, tmp_path / f"a{suffix}")
+        (prompt,) = Prompts.read(path, source.grid)
+        np.testing.assert_array_equal(prompt.region.within(source.grid.window, (1, 1, 1)), samples)
+    items = [c for r in pydicom.dcmread(path).ROIContourSequence for c in r.ContourSequence]
+    assert [order[c.ContourImageSequence[0].ReferencedFrameNumber - 1] for c in items] == [1, 2, 3]
+    found = highdicom.seg.segread(tmp_path / "a.seg.dcm")
+    referred = [
+        f.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber
+        for f in found.PerFrameFunctionalGroupsSequence
+    ]
+    assert sorted(order[int(n) - 1] for n in referred) == [1, 2, 3]
 
 
 @pytest.mark.data

@@ -53,16 +53,18 @@ def open_dicom(
 
 def files_of(
     image: str | Path, *, time: int | None = None, series: str | int | None = None, resample: bool = False
-) -> list[Path]:
-    """The files of an image in the order of its slices; none if it is not DICOM. Takes what opens the image."""
+) -> list[tuple[Path, int | None]]:
+    """Per slice of an image its file and, where that has several, its frame; none if the image is not DICOM.
+
+    Takes what opens the image.
+    """
     path = Path(image)
     if not path.is_dir() and not is_dicom(path) and path.suffix.lower() not in _SUFFIXES:
         return []
     if path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup")):
         return []
-    stack, point = _ordered(path, time, series, resample)
-    slices = stack.points[point or 0]
-    return [slices[0].path] if slices[0].frame is not None else [s.path for s in slices]
+    found, point = _ordered(path, time, series, resample)
+    return [(s.path, s.frame) for s in found.points[point or 0]]
 
 
 def _ordered(

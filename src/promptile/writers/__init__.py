@@ -166,7 +166,7 @@ def check_image(path: str | os.PathLike[str], grid: Grid, place: Mapping[str, An
         Says what to use instead.
     """
     if _room(Path(path)) in ("dicom_seg", "dicom_rt"):
-        import_module("promptile.writers.dicom_source").headers_of(place, grid, Path(path).name)
+        import_module("promptile.writers.dicom_source").series_of(place, grid, Path(path).name)
 
 
 def _room(path: Path) -> str:

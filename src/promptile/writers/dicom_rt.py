@@ -6,7 +6,6 @@ on the exterior by a seam without width ("keyhole"), as the standard describes f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from promptile.errors import OutputError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
 from promptile.vectors.outlines import outline
-from promptile.writers.dicom_source import headers_of, place_of
+from promptile.writers.dicom_source import Series, place_of, series_of
 from promptile.writers.keyholes import joined
 from promptile.writers.naming import Segment, segments_of
 from promptile.writers.protocol import Result
@@ -35,13 +34,13 @@ _COPIED = (
 
 def write(result: Result, path: Path) -> None:
     """Write one region of interest per object that has samples."""
-    headers = headers_of(place_of(result), result.grid, path.name)
+    series = series_of(place_of(result), result.grid, path.name)
     masks = ((segment, result.mask(segment.id)) for segment in segments_of(result))
-    drawn = [(segment, _contours(mask, result.grid, headers)) for segment, mask in masks if mask.count]
+    drawn = [(segment, _contours(mask, result.grid, series)) for segment, mask in masks if mask.count]
     if not drawn:
         raise OutputError(f"{path.name} needs at least one region and there is no object: use .nii.gz")
-    file = _frame(headers, result, path)
-    file.StructureSetROISequence = [_region(s, headers[0]) for s, _ in drawn]
+    file = _frame(series.headers, result, path)
+    file.StructureSetROISequence = [_region(s, series.headers[0]) for s, _ in drawn]
     file.ROIContourSequence = [
         _item(ReferencedROINumber=segment.id, ROIDisplayColor=list(segment.colour), ContourSequence=contours)
         for segment, contours in drawn
@@ -53,7 +52,7 @@ def write(result: Result, path: Path) -> None:
     file.save_as(path, enforce_file_format=True)
 
 
-def _contours(mask: ObjectMask, grid: Grid, headers: Sequence[Dataset]) -> list[Dataset]:
+def _contours(mask: ObjectMask, grid: Grid, series: Series) -> list[Dataset]:
     found = []
     flat = Window(mask.window.start[1:], mask.window.shape[1:])
     for z in range(mask.window.start[0], mask.window.stop[0]):
@@ -61,15 +60,15 @@ def _contours(mask: ObjectMask, grid: Grid, headers: Sequence[Dataset]) -> list[
         for rings in outline(ObjectMask.of(grid.shape[1:], flat, samples)):
             ring = joined(rings)[:-1]  # closed without saying its first point again
             places = grid.to_world(np.column_stack([np.full(len(ring), z), ring]))
-            found.append(_contour(places, z, headers))
+            found.append(_contour(places, z, series))
     return found
 
 
-def _contour(places: NDArray[np.float64], z: int, headers: Sequence[Dataset]) -> Dataset:
-    header = headers[z] if len(headers) > 1 else headers[0]
+def _contour(places: NDArray[np.float64], z: int, series: Series) -> Dataset:
+    header = series.of(z)
     image = _item(ReferencedSOPClassUID=header.SOPClassUID, ReferencedSOPInstanceUID=header.SOPInstanceUID)
-    if len(headers) == 1 and int(header.get("NumberOfFrames") or 1) > 1:
-        image.ReferencedFrameNumber = z + 1
+    if series.frames:
+        image.ReferencedFrameNumber = series.frames[z] + 1
     return _item(
         ContourImageSequence=[image],
         ContourGeometricType="CLOSED_PLANAR",
@@ -87,7 +86,7 @@ def _region(segment: Segment, header: Dataset) -> Dataset:
     )
 
 
-def _frame(headers: Sequence[Dataset], result: Result, path: Path) -> FileDataset:
+def _frame(headers: list[Dataset], result: Result, path: Path) -> FileDataset:
     """The file without its regions."""
     first, now = headers[0], datetime.now()
     meta = FileMetaDataset()

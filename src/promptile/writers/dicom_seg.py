@@ -16,7 +16,7 @@ from pydicom.sr.codedict import codes
 from promptile.errors import OutputError
 from promptile.grid import Window
 from promptile.writers.codes import meaning_of
-from promptile.writers.dicom_source import headers_of, place_of
+from promptile.writers.dicom_source import Series, place_of, series_of
 from promptile.writers.naming import Segment, segments_of
 from promptile.writers.protocol import Result
 from promptile.writers.stacking import Stack
@@ -40,18 +40,16 @@ def write(result: Result, path: Path) -> None:
     segments = [segment for segment in segments_of(result) if segment.id in stack.windows]
     if not segments:
         raise OutputError(f"{path.name} needs at least one segment and there is no object: use .nii.gz")
-    headers = headers_of(place_of(result), result.grid, path.name)
+    series = series_of(place_of(result), result.grid, path.name)
+    headers = series.headers
     version = str(result.origin.get("promptile", ""))
     first, last = stack.window.start[0], stack.window.stop[0]
-    whole = len(headers) == 1
-    if whole:
-        first, last = 0, result.grid.shape[0]
     slab = Window((first, 0, 0), (last - first, *result.grid.shape[1:]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they tell the patient's name
         segmentation = Segmentation(
-            source_images=headers if whole else headers[first:last],
-            pixel_array=_samples(stack, segments, slab, path.name),
+            source_images=headers if series.frames else headers[first:last],
+            pixel_array=_in_order_of_file(_samples(stack, segments, slab, path.name), first, series),
             segmentation_type="BINARY",
             segment_descriptions=[_description(i, s, result) for i, s in enumerate(segments, 1)],
             series_instance_uid=highdicom.UID(),
@@ -68,6 +66,15 @@ def write(result: Result, path: Path) -> None:
         )
     _say_sides(segmentation, segments)
     segmentation.save_as(path)
+
+
+def _in_order_of_file(samples: NDArray[Any], first: int, series: Series) -> NDArray[Any]:
+    """Slices from the `first` one as highdicom wants them: of a file with frames all, in the file's order."""
+    if not series.frames:
+        return samples
+    every = np.zeros((int(series.headers[0].NumberOfFrames), *samples.shape[1:]), samples.dtype)
+    every[series.frames[first : first + len(samples)]] = samples
+    return every
 
 
 def _samples(stack: Stack, segments: list[Segment], slab: Window, name: str) -> NDArray[Any]:

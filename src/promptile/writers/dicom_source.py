@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,28 @@ def place_of(result: Result) -> Mapping[str, Any]:
     return place
 
 
-def headers_of(place: Mapping[str, Any], grid: Grid, name: str) -> list[Dataset]:
-    """Headers of a series, without samples: one per slice in the order of the grid, or one with all frames.
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Headers of a series, without samples.
+
+    Parameters
+    ----------
+    headers : list of Dataset
+        One per slice in the order of the grid, or one of a file with all frames.
+    frames : list of int
+        Per slice its frame in that file, from 0; empty if each slice is a file.
+    """
+
+    headers: list[Dataset]
+    frames: list[int]
+
+    def of(self, z: int) -> Dataset:
+        """The header of the file in which a slice is."""
+        return self.headers[0] if self.frames else self.headers[z]
+
+
+def series_of(place: Mapping[str, Any], grid: Grid, name: str) -> Series:
+    """What a file refers to that is made from a series.
 
     Parameters
     ----------
@@ -67,7 +88,10 @@ def headers_of(place: Mapping[str, Any], grid: Grid, name: str) -> list[Dataset]
         raise OutputError(f"{name} refers to DICOM images and {Path(place['image']).name} is none: {_INSTEAD}")
     if not same:
         raise OutputError(f"{name} lies on the slices of its series, and the image was resampled: {_INSTEAD}")
-    headers = [_header(file, name) for file in files]
+    frames = [frame for _, frame in files if frame is not None]
+    if len(files) != grid.shape[0]:
+        raise OutputError(f"{name} refers to frames that do not say where they lie: {_INSTEAD}")
+    headers = [_header(file, name) for file, _ in (files[:1] if frames else files)]
     if any(not header.get("FrameOfReferenceUID") for header in headers):
         made = generate_uid(entropy_srcs=[str(headers[0].SeriesInstanceUID), "frame of reference"])
         logger.warning("The series names no frame of reference: %s names one of its own", name)
@@ -76,7 +100,7 @@ def headers_of(place: Mapping[str, Any], grid: Grid, name: str) -> list[Dataset]
     for header in headers:
         if not header.get("SliceThickness"):
             header.SliceThickness = f"{grid.spacing[0]:.6g}"  # highdicom wants one
-    return headers
+    return Series(headers, frames)
 
 
 def _header(file: Path, name: str) -> Dataset:
