@@ -73,6 +73,9 @@ def test_thresholds_and_areas_and_points(scene: Path, capsys) -> None:
     gpd.GeoDataFrame({"label": [1, 0]}, geometry=at, crs="EPSG:32633").to_file(points)
     assert run(scene, "--text", "house", "--points", points, "--restart") == 0
     assert capsys.readouterr().out.startswith("2 objects")
+    gpd.GeoDataFrame({"label": [0]}, geometry=at[:1], crs="EPSG:32633").to_file(points)
+    assert run(scene, "--text", "house", "--points", points, "--restart") == 0
+    assert capsys.readouterr().out.startswith("2 objects")
 
 
 def test_a_tile_that_fails_exits_with_3(scene: Path, installed: dict[str, Model], tmp_path: Path, capsys) -> None:

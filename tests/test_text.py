@@ -261,6 +261,10 @@ def test_points_correct_what_is_found() -> None:
     assert said == {1: (True, [1, 0, 0]), 2: (True, []), 3: (True, [1, 0])}
 
 
+def test_negative_points_alone_take_objects_away() -> None:
+    assert found(ask(prompts=Prompts((), denied=np.array([(10.0, 10.0), (55.0, 5.0), (35.0, 60.0)])))) == [2, 3]
+
+
 def test_a_point_on_nothing_found_is_an_object_of_its_own() -> None:
     run = ask(text="shed", prompts=Prompts.of(points=[(10, 10)]))
     assert found(run) == [3, 1]

@@ -134,7 +134,7 @@ def segment(
             return _everything(_All(job, asked, naming), out, restart, executor, progress or silent)
     if prompts is not None and not isinstance(prompts, Prompts):
         raise UsageError(f"Prompts are what Prompts.read or Prompts.of gives, not {type(prompts).__name__}")
-    wanted = _inside(prompts or Prompts(()), job.source, skip_outside)
+    wanted = _inside(Prompts(()) if prompts is None else prompts, job.source, skip_outside)
     if text is not None:
         check_promptable(job)
         search = Search.prepare(

@@ -57,7 +57,7 @@ def prompts_of(options: argparse.Namespace, grid: Grid) -> Prompts | None:
     if options.text and options.points is options.boxes is options.prompts is None:
         return None
     kind: Kind = "prompts" if options.prompts is not None else "boxes" if options.boxes is not None else "points"
-    return read_prompts(getattr(options, kind), grid, kind=kind)
+    return read_prompts(getattr(options, kind), grid, kind=kind, denying=bool(options.text))
 
 
 def everything_of(options: argparse.Namespace, grid: Grid) -> Everything | bool:

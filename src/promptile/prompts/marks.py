@@ -133,14 +133,17 @@ def of_kind(marks: Iterable[Mark], kind: Kind) -> list[Mark]:
     return kept
 
 
-def assemble(marks: Sequence[Mark]) -> Prompts:
+def assemble(marks: Sequence[Mark], *, denying: bool = False) -> Prompts:
     """One prompt per object, in the order in which objects first appear.
 
     A mark without an owner is an object of its own, and a negative point without one counts for all. Whole numbers
-    stay the object's id; the others get the free numbers from 1 in the order of the file.
+    stay the object's id; the others get the free numbers from 1 in the order of the file. With `denying`, there may be
+    nothing but such negative points.
     """
     everyone = [mark for mark in marks if not mark.positive and mark.owner is None]
     drafts = _gather(marks)
+    if not drafts and denying:
+        return Prompts((), denied=_stack(everyone)[0])
     if not drafts:
         raise PromptError(
             f"all {len(everyone)} prompts are negative points: add a positive point (label 1), a box or a polygon"

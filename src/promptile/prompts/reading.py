@@ -17,7 +17,12 @@ from promptile.structures import is_structures
 
 
 def read_prompts(
-    path: str | os.PathLike[str], grid: Grid, *, kind: Kind = "prompts", layer: str | None = None
+    path: str | os.PathLike[str],
+    grid: Grid,
+    *,
+    kind: Kind = "prompts",
+    layer: str | None = None,
+    denying: bool = False,
 ) -> Prompts:
     """Prompts from a file, in index coordinates of `grid`.
 
@@ -37,6 +42,8 @@ def read_prompts(
         ``boxes`` takes the bounds of every polygon; ``points`` refuses what is no point.
     layer : str, optional
         Which layer, where a file has several.
+    denying : bool
+        Whether there may be nothing but negative points, as corrections of what is found by text.
 
     Raises
     ------
@@ -52,7 +59,7 @@ def read_prompts(
         marks = _read(file, grid, layer)
         if not marks:
             raise PromptError("there are no prompts in it")
-        return assemble(of_kind(marks, kind))
+        return assemble(of_kind(marks, kind), denying=denying)
     except PromptError as error:
         raise PromptError(f"{file.name}: {error}") from error.__cause__
 

@@ -168,7 +168,8 @@ class Prompts:
     """The prompts of one run: objects by id, in index coordinates of level 0."""
 
     objects: tuple[Prompt, ...]
-    texts: tuple[str, ...] = field(default=())
+    denied: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    """``(n, ndim)``: where there is no object, if nothing else is said; it takes away what is found by text."""
 
     def __post_init__(self) -> None:
         uses = Counter(prompt.id for prompt in self.objects)

@@ -91,9 +91,9 @@ def _corrections(found: Objects, said: Prompts) -> tuple[dict[int, Points], list
             gathered.setdefault(owner, []).append((prompt.points, prompt.labels))
         if not on and prompt.labels.any():
             others.append(replace(prompt, box=None, region=None))
-        for point in prompt.points[~prompt.labels]:
-            for owner in _around(found, point):
-                gathered.setdefault(owner, []).append((point[None], np.zeros(1, bool)))
+    for point in [*said.denied, *(point for prompt in said for point in prompt.points[~prompt.labels])]:
+        for owner in _around(found, point):
+            gathered.setdefault(owner, []).append((point[None], np.zeros(1, bool)))
     return {owner: _once(parts) for owner, parts in gathered.items()}, others
 
 

@@ -33,7 +33,8 @@ def check_promptable(job: Job) -> None:
 
 def spec_of(search: Search, said: Prompts) -> dict[str, Any]:
     """What a run says under ``text``."""
-    prompts = None if not len(said) else sha256(json.dumps(said.to_json()).encode()).hexdigest()
+    told = [said.to_json(), said.denied.tolist()]
+    prompts = sha256(json.dumps(told).encode()).hexdigest() if any(told) else None
     least = search.asked.thresholds(search.detector.card)
     return search.spec | {"box_threshold": least.box, "text_threshold": least.text, "prompts": prompts}
 
