@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import geopandas
@@ -12,12 +13,14 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
 from scipy import ndimage
 
 from perfect import Perfect
 from promptile.cli import main
 from promptile.engine.lattice import Tiling
+from promptile.engine.slices import Slices
 from promptile.engine.tasks import Edges, Ranked
 from promptile.engine.tasks.outlines import outline_of, strongest, thinned
 from promptile.engine.tasks.proposals import runs_of
@@ -59,8 +62,10 @@ def scene(tmp_path):
 
 
 def read(path: Path) -> np.ndarray:
-    with rasterio.open(path) as file:
-        return file.read(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path) as file:
+            return file.read(1)
 
 
 # Edges
@@ -131,6 +136,14 @@ def test_a_model_that_answers_points_finds_edges_too(scene, tmp_path):
     wanted = read(edges(scene, tmp_path / "whole.tif", Whole(2), asked=EXACT))
     agree = (ndimage.maximum_filter(found > 0, 3) & (wanted > 0)).sum() / (wanted > 0).sum()
     assert agree > 0.95
+
+
+def test_one_slice_of_a_volume_has_the_edges_of_that_image(scene, tmp_path):
+    volume = np.stack([np.zeros_like(truth()), truth(), truth(1)], axis=1)
+    found = read(edges(volume, tmp_path / "slice.tif", Whole(2), plane=1, slices=Slices(axis=1)))
+    np.testing.assert_array_equal(found, read(edges(scene, tmp_path / "edges.tif", Whole(2))))
+    table = pd.read_parquet(proposals(volume, tmp_path / "all.parquet", Whole(2), plane=2, slices=Slices(axis=1)))
+    assert 10 < len(table) <= len(np.unique(truth(1))) - 1
 
 
 # Going on
@@ -275,6 +288,7 @@ def test_the_command_writes_edges_and_proposals(tmp_path, capsys):
     for wrong in (["--everything"], ["--text", "a"], ["--run", "x"], ["-o", "second.tif"]):
         assert main(["segment", str(scene), "--task", "edges", "-o", str(tmp_path / "no.tif"), *wrong]) == 2
     assert main(["segment", str(scene), "--task", "edges", "-o", str(scene), "--overwrite"]) == 2
+    assert main(["segment", str(scene), "--everything", "--slice", "3", "-o", str(tmp_path / "no.tif")]) == 2
     capsys.readouterr()
 
 
@@ -283,8 +297,11 @@ def test_what_cannot_be_is_refused(scene, tmp_path):
         edges(scene, tmp_path / "edges.png", Whole(2))
     with pytest.raises(UsageError, match=r"\.parquet or \.gpkg"):
         proposals(scene, tmp_path / "all.tif", Whole(2))
-    with pytest.raises(UsageError, match="volume"):
-        edges(np.zeros((8, 20, 20), np.uint8), tmp_path / "edges.tif", Whole(3))
+    for wrong in (None, 8, -1):
+        with pytest.raises(UsageError, match="--slice 0 to 7"):
+            edges(np.zeros((8, 20, 20), np.uint8), tmp_path / "edges.tif", Whole(2), plane=wrong)
+    with pytest.raises(UsageError, match="no volume"):
+        edges(scene, tmp_path / "edges.tif", Whole(2), plane=1)
     with pytest.raises(UsageError, match="points_per_side"):
         Edges(points_per_side=0)
     with pytest.raises(UsageError, match="box_nms_thresh"):

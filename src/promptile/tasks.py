@@ -9,9 +9,13 @@ from typing import Any
 from promptile.engine import execute
 from promptile.engine.job import Job
 from promptile.engine.progress import Progress, silent
+from promptile.engine.slices import Slices
 from promptile.engine.tasks import Edges, Ranked, find_edges, find_proposals
 from promptile.errors import UsageError
 from promptile.models.protocols import Model
+from promptile.sources import open_source
+from promptile.sources.plane import Plane
+from promptile.sources.protocol import Source
 
 
 def edges(
@@ -20,6 +24,8 @@ def edges(
     model: str | Model = "basin",
     *,
     asked: Edges | None = None,
+    plane: int | None = None,
+    slices: Slices | None = None,
     workers: int = 1,
     progress: Progress | None = None,
     **options: Any,
@@ -36,6 +42,10 @@ def edges(
     model : str or Model
         One that finds objects by itself or answers points.
     asked : Edges, optional
+    plane : int, optional
+        Which slice of a volume, from 0; images have none.
+    slices : Slices, optional
+        Across which axis of the volume; by default that with the largest spacing.
     workers : int
         How many processes answer tiles.
     progress : callable, optional
@@ -51,7 +61,7 @@ def edges(
     path = Path(out).expanduser()
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise UsageError(f"Edges are a GeoTIFF, not {path.name}: use a name that ends with .tif")
-    job = Job.prepare(image, model, everything=True, **options)
+    job = Job.prepare(_flat(image, plane, slices), model, everything=True, **options)
     with execute.choose(workers) as executor:
         return find_edges(job, asked or Edges(), path, executor, progress or silent)
 
@@ -62,6 +72,8 @@ def proposals(
     model: str | Model = "basin",
     *,
     asked: Ranked | None = None,
+    plane: int | None = None,
+    slices: Slices | None = None,
     workers: int = 1,
     progress: Progress | None = None,
     **options: Any,
@@ -77,6 +89,10 @@ def proposals(
     model : str or Model
         One that finds objects by itself or answers points.
     asked : Ranked, optional
+    plane : int, optional
+        Which slice of a volume, from 0; images have none.
+    slices : Slices, optional
+        Across which axis of the volume; by default that with the largest spacing.
     workers : int
         How many processes answer tiles.
     progress : callable, optional
@@ -89,6 +105,20 @@ def proposals(
     PromptileError
         If the inputs do not fit each other, or a tile has no answer after a second try.
     """
-    job = Job.prepare(image, model, everything=True, **options)
+    job = Job.prepare(_flat(image, plane, slices), model, everything=True, **options)
     with execute.choose(workers) as executor:
         return find_proposals(job, asked or Ranked(), Path(out).expanduser(), executor, progress or silent)
+
+
+def _flat(image: Any, plane: int | None, slices: Slices | None) -> Source:
+    """An image, or one slice of a volume."""
+    source = open_source(image)
+    if source.grid.ndim == 2:
+        if plane is not None or slices is not None:
+            raise UsageError(f"{source.name} is no volume: leave slice and axis out")
+        return source
+    axis = int((slices or Slices()).of(source.grid).axis)
+    count = source.grid.shape[axis]
+    if plane is None or not 0 <= plane < count:
+        raise UsageError(f"{source.name} is a volume: say which slice, --slice 0 to {count - 1}, across axis {axis}")
+    return Plane(source, axis, plane)

@@ -29,7 +29,7 @@ def segment_image(options: argparse.Namespace) -> int:
     from promptile.engine.lattice import Tiling
     from promptile.segmentation import segment
 
-    if options.task != OBJECTS:
+    if options.task != OBJECTS or options.slice is not None:
         return run_task(options)
     check_asked(options)
     if not options.out and not options.run:

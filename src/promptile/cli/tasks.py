@@ -9,7 +9,7 @@ from typing import Any
 
 from promptile.cli.statuses import OK
 from promptile.cli.talk import show_progress
-from promptile.cli.wishes import channels_of, model_of
+from promptile.cli.wishes import channels_of, model_of, slices_of
 from promptile.errors import UsageError
 
 OBJECTS = "objects"
@@ -36,6 +36,7 @@ def add_task(parser: Any) -> None:
         default=OBJECTS,
         help="objects, or without any prompt: how strong edges are, a ranked table of masks (default: objects)",
     )
+    parser.add_argument("--slice", type=int, metavar="N", help="edges and proposals: which slice of a volume, from 0")
 
 
 def run_task(options: argparse.Namespace) -> int:
@@ -44,6 +45,8 @@ def run_task(options: argparse.Namespace) -> int:
     from promptile.sources import open_source
     from promptile.tasks import edges, proposals
 
+    if options.task == OBJECTS:
+        raise UsageError("--slice is for --task edges and --task proposals: leave it out; objects go through slices")
     path = _target(options)
     source = open_source(options.image, time=options.time, series=options.series)
     task = edges if options.task == "edges" else proposals
@@ -51,8 +54,10 @@ def run_task(options: argparse.Namespace) -> int:
         written = task(
             source,
             path,
-            model_of(options, source.grid.ndim),
+            model_of(options, 2),
             asked=_asked(options),
+            plane=options.slice,
+            slices=slices_of(options),
             workers=options.workers or 1,
             progress=progress,
             tiling=Tiling(options.tile, options.overlap),

@@ -61,8 +61,6 @@ def find_edges(job: Job, asked: Edges, out: Path, executor: Executor, progress: 
     Each tile owns its core. What tiles have answered is kept beside `out` until that is written.
     """
     check_shading(job.model)
-    if job.source.grid.ndim != 2:
-        raise UsageError("Edges are found in images, and this is a volume: give one slice of it")
     spec = job.spec | {"edges": [_VERSION, asked.points_per_side, asked.box_nms_thresh]}
     scratch = Scratch.beside(out, spec)
     places = list(tiles(job.source.grid.shape, job.size, job.overlap))

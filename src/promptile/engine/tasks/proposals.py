@@ -66,8 +66,6 @@ def find_proposals(job: Job, asked: Ranked, out: Path, executor: Executor, progr
     """
     check_shading(job.model)
     check_table(out)
-    if job.source.grid.ndim != 2:
-        raise UsageError("Proposals are found in images, and this is a volume: give one slice of it")
     said = [_VERSION, asked.points_per_side, asked.box_nms_thresh, asked.most]
     scratch = Scratch.beside(out, job.spec | {"proposals": said})
     places = list(tiles(job.source.grid.shape, job.size, job.overlap))
