@@ -1,15 +1,4 @@
-"""What every model must do, as tests that a model's own suite runs: see ``docs/extending.md``.
-
-::
-
-    from promptile.testing import ModelContract
-
-    class TestMyModel(ModelContract):
-        def model(self):
-            return MyModel()
-
-pytest runs the methods whose name begins with ``test``; those for abilities that the card does not name pass at once.
-"""
+"""`ModelContract`: the tests, and the scene that a model is tried with."""
 
 from __future__ import annotations
 
@@ -23,20 +12,23 @@ from promptile.grid import Window
 from promptile.models.protocols import (
     Ability,
     Batched,
+    Detector,
     Masks,
     Model,
     ModelCard,
     Promptable,
     Proposer,
+    Ranker,
     Storable,
     View,
     WindowPrompt,
 )
+from promptile.testing.texts import TextContract, check
 
 _GROUND, _OBJECT = 0.2, 0.8
 
 
-class ModelContract:
+class ModelContract(TextContract):
     """The contract of models. Subclass it, say which model, and let pytest run it.
 
     Attributes
@@ -58,20 +50,24 @@ class ModelContract:
 
     def test_the_card_says_what_the_model_is(self) -> None:
         card = self.model().card
-        _check(isinstance(card, ModelCard), f"card is a {type(card).__name__}, not a ModelCard")
-        _check(bool(card.name and card.family), "the card needs a name and a family")
+        check(isinstance(card, ModelCard), f"card is a {type(card).__name__}, not a ModelCard")
+        check(bool(card.name and card.family), "the card needs a name and a family")
         unknown = set(card.abilities) - set(get_args(Ability))
-        _check(not unknown, f"abilities {sorted(unknown)} are not known; there are {get_args(Ability)}")
-        _check(card.ndim in (2, 3), f"ndim is {card.ndim}, and images have 2 axes, volumes 3")
-        _check(bool(card.digest), "the card needs a digest: runs are only gone on with by the same model")
-        _check(bool(card.licence), "the card needs a licence: people must know what they may do with it")
+        check(not unknown, f"abilities {sorted(unknown)} are not known; there are {get_args(Ability)}")
+        check(card.ndim in (2, 3), f"ndim is {card.ndim}, and images have 2 axes, volumes 3")
+        check(bool(card.digest), "the card needs a digest: runs are only gone on with by the same model")
+        check(bool(card.licence), "the card needs a licence: people must know what they may do with it")
 
     def test_abilities_have_their_methods(self) -> None:
         model = self.model()
         if model.card.abilities & {"points", "box", "mask"}:
-            _check(isinstance(model, Promptable), "a model that takes prompts needs embed and predict")
+            check(isinstance(model, Promptable), "a model that takes prompts needs embed and predict")
         if "propose" in model.card.abilities:
-            _check(isinstance(model, Proposer), "a model that proposes needs propose")
+            check(isinstance(model, Proposer), "a model that proposes needs propose")
+        if "text" in model.card.abilities:
+            check(isinstance(model, Detector), "a model that takes texts needs detect")
+        if "rank" in model.card.abilities:
+            check(isinstance(model, Ranker), "a model that ranks needs rank")
 
     # Embeddings
 
@@ -80,10 +76,10 @@ class ModelContract:
             return
         views = [self._scene()[0], self._scene(shift=7)[0]]
         embeddings = model.embed(views)
-        _check(len(embeddings) == 2, f"embed gave {len(embeddings)} embeddings for 2 views")
+        check(len(embeddings) == 2, f"embed gave {len(embeddings)} embeddings for 2 views")
         for embedding in embeddings:
-            _check(embedding.model == model.card.digest, "an embedding must carry its model's digest")
-            _check(embedding.nbytes > 0, "an embedding must say how many bytes it holds")
+            check(embedding.model == model.card.digest, "an embedding must carry its model's digest")
+            check(embedding.nbytes > 0, "an embedding must say how many bytes it holds")
 
     def test_a_batch_of_views_is_embedded_as_each_one_is(self) -> None:
         if (model := self._promptable()) is None:
@@ -102,7 +98,7 @@ class ModelContract:
         before = view.samples.copy()
         (embedding,) = model.embed([view])
         model.predict(embedding, self._prompts(truth)[0])
-        _check(bool((view.samples == before).all()), "the view was written to: it belongs to others")
+        check(bool((view.samples == before).all()), "the view was written to: it belongs to others")
 
     def test_what_is_kept_on_disk_answers_the_same(self) -> None:
         model = self._promptable()
@@ -112,11 +108,11 @@ class ModelContract:
         (embedding,) = model.embed([view])
         packed = {name: np.array(array) for name, array in model.pack(embedding).items()}
         for name, array in packed.items():
-            _check(array.dtype.kind in "biuf", f"packed array {name!r} is {array.dtype}: only plain numbers are kept")
+            check(array.dtype.kind in "biuf", f"packed array {name!r} is {array.dtype}: only plain numbers are kept")
         again = model.pack(model.unpack({name: array.copy() for name, array in packed.items()}))
-        _check(set(again) == set(packed), "packing again gives other names")
+        check(set(again) == set(packed), "packing again gives other names")
         for name, array in packed.items():
-            _check(bool(np.array_equal(array, again[name])), f"packing again changes {name!r}")
+            check(bool(np.array_equal(array, again[name])), f"packing again changes {name!r}")
         prompt = self._prompts(truth)[0]
         first, second = (model.predict(model.unpack(dict(packed)), prompt) for _ in range(2))
         _same(first, second, "unpacked twice")
@@ -135,12 +131,12 @@ class ModelContract:
     def test_the_best_answer_comes_first(self) -> None:
         for masks in self._answers():
             scores = masks.scores
-            _check(bool((np.diff(scores) <= 1e-6).all()), f"scores {scores} are not sorted, the best first")
+            check(bool((np.diff(scores) <= 1e-6).all()), f"scores {scores} are not sorted, the best first")
 
     def test_scores_are_guesses_of_an_iou(self) -> None:
         for masks in self._answers():
             scores = masks.scores
-            _check(bool(((scores >= 0) & (scores <= 1)).all()), f"scores {scores} are not between 0 and 1")
+            check(bool(((scores >= 0) & (scores <= 1)).all()), f"scores {scores} are not between 0 and 1")
 
     def test_the_same_question_gets_the_same_answer(self) -> None:
         if (model := self._promptable()) is None:
@@ -183,7 +179,7 @@ class ModelContract:
         (embedding,) = model.embed([view])
         for prompt in self._prompts(truth):
             best = max(_iou(logits > 0, truth) for logits in model.predict(embedding, prompt).logits)
-            _check(best > 0.7, f"a bright disc was found with an IoU of {best:.2f} only, from {_kind(prompt)}")
+            check(best > 0.7, f"a bright disc was found with an IoU of {best:.2f} only, from {_kind(prompt)}")
 
     # Proposals
 
@@ -194,14 +190,14 @@ class ModelContract:
         view, truth = self._scene()
         proposals = model.propose(view)
         for proposal in proposals:
-            _check(proposal.window in Window.of(view.shape), f"{proposal.window} is not inside {view.shape}")
-            _check(proposal.samples.shape == proposal.window.shape, "samples and window of a proposal differ in shape")
-            _check(bool(proposal.samples.any()), "a proposal without samples is none")
-            _check(0 <= proposal.score <= 1, f"score {proposal.score} is not between 0 and 1")
+            check(proposal.window in Window.of(view.shape), f"{proposal.window} is not inside {view.shape}")
+            check(proposal.samples.shape == proposal.window.shape, "samples and window of a proposal differ in shape")
+            check(bool(proposal.samples.any()), "a proposal without samples is none")
+            check(0 <= proposal.score <= 1, f"score {proposal.score} is not between 0 and 1")
         if self.finds_the_obvious:
             whole = [_spread(p.window, p.samples, view.shape) for p in proposals]
             best = max((_iou(mask, truth) for mask in whole), default=0.0)
-            _check(best > 0.7, f"a bright disc was proposed with an IoU of {best:.2f} only")
+            check(best > 0.7, f"a bright disc was proposed with an IoU of {best:.2f} only")
 
     # What is asked
 
@@ -256,18 +252,18 @@ class ModelContract:
 
 
 def _check_masks(masks: Masks, shape: tuple[int, ...]) -> None:
-    _check(masks.logits.shape[1:] == shape, f"logits have shape {masks.logits.shape[1:]} for a window of {shape}")
-    _check(len(masks.logits) > 0, "an answer needs at least one mask")
-    _check(masks.scores.shape == (len(masks.logits),), f"{len(masks.logits)} masks, scores {masks.scores.shape}")
-    _check(masks.logits.dtype == np.float32, f"logits are {masks.logits.dtype}, and float32 is needed")
-    _check(bool(np.isfinite(masks.logits).all()), "logits must be numbers")
+    check(masks.logits.shape[1:] == shape, f"logits have shape {masks.logits.shape[1:]} for a window of {shape}")
+    check(len(masks.logits) > 0, "an answer needs at least one mask")
+    check(masks.scores.shape == (len(masks.logits),), f"{len(masks.logits)} masks, scores {masks.scores.shape}")
+    check(masks.logits.dtype == np.float32, f"logits are {masks.logits.dtype}, and float32 is needed")
+    check(bool(np.isfinite(masks.logits).all()), "logits must be numbers")
 
 
 def _same(one: Masks, other: Masks, when: str) -> None:
-    _check(one.logits.shape == other.logits.shape, f"another number of masks when {when}")
+    check(one.logits.shape == other.logits.shape, f"another number of masks when {when}")
     near = np.allclose(one.logits, other.logits, rtol=1e-3, atol=1e-3)
-    _check(near, f"logits differ by up to {np.abs(one.logits - other.logits).max():.2g} when {when}")
-    _check(bool(np.allclose(one.scores, other.scores, atol=1e-4)), f"scores differ when {when}")
+    check(near, f"logits differ by up to {np.abs(one.logits - other.logits).max():.2g} when {when}")
+    check(bool(np.allclose(one.scores, other.scores, atol=1e-4)), f"scores differ when {when}")
 
 
 def _iou(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
@@ -287,12 +283,3 @@ def _kind(prompt: WindowPrompt) -> str:
         "a mask" * (prompt.mask is not None),
     )
     return " and ".join(part for part in parts if part)
-
-
-def _check(holds: bool, otherwise: str) -> None:
-    """Fail with a line that says what is wrong; without pytest's help, which rewrites no library."""
-    if not holds:
-        raise AssertionError(otherwise)
-
-
-__all__ = ["ModelContract"]
