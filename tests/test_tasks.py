@@ -131,7 +131,7 @@ def test_where_data_end_there_is_no_edge(tmp_path):
 
 
 def test_a_model_that_answers_points_finds_edges_too(scene, tmp_path):
-    asked = Edges(points_per_side=128, box_nms_thresh=1.0)
+    asked = Edges(points_per_side=20, box_nms_thresh=1.0)
     found = read(edges(scene, tmp_path / "points.tif", Perfect(2), asked=asked, tiling=Tiling(130, 40)))
     wanted = read(edges(scene, tmp_path / "whole.tif", Whole(2), asked=EXACT))
     agree = (ndimage.maximum_filter(found > 0, 3) & (wanted > 0)).sum() / (wanted > 0).sum()
@@ -237,7 +237,7 @@ def test_only_the_best_are_kept_and_repeats_go(scene, tmp_path):
     table = pd.read_parquet(proposals(scene, tmp_path / "few.parquet", Whole(2), asked=Ranked(most=5)))
     everything = pd.read_parquet(proposals(scene, tmp_path / "all.parquet", Whole(2)))
     assert table["bbox"].map(tuple).tolist() == everything["bbox"].map(tuple).tolist()[:5]
-    points = Ranked(points_per_side=128)
+    points = Ranked(points_per_side=32)
     asked = pd.read_parquet(proposals(scene, tmp_path / "points.parquet", Perfect(2), asked=points))
     assert 10 < len(asked) <= len(np.unique(truth())) - 1
 

@@ -39,7 +39,7 @@ class Ranked:
     Parameters
     ----------
     points_per_side : int
-        Points along 1024 samples that are asked.
+        Points along the longer side of a tile that are asked.
     box_nms_thresh : float
         Of masks whose boxes have an IoU above it, the one with the best rank is kept.
     most : int

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.engine.propose import grid_points
+from promptile.engine.propose import SIDE, grid_points
 from promptile.engine.views import check_masks
 from promptile.errors import ModelError
 from promptile.grid import Window
@@ -59,7 +59,7 @@ def shades(model: Model, view: View, per_side: int) -> Iterator[Shade]:
     model : Model
     view : View
     per_side : int
-        A model that only answers points is asked at so many along 1024 samples, and gives all its answers.
+        A model that only answers points is asked at so many along the longer side, and gives all its answers.
     """
     if isinstance(model, Shading):
         yield from (Shade(*found) for found in model.shade(view))
@@ -74,7 +74,7 @@ def shades(model: Model, view: View, per_side: int) -> Iterator[Shade]:
 
 
 def _answers(model: Promptable, view: View, per_side: int) -> Iterator[Masks]:
-    points = grid_points(view, per_side)
+    points = grid_points(view, round(per_side * SIDE / max(view.shape)))  # that function counts along 1024 samples
     if not len(points):
         return
     (embedding,) = model.embed([view])
