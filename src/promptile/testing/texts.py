@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from promptile.models.protocols import Detections, Detector, Model, Ranker, Thresholds, View
 
-_PHRASES = ("a disc", "a white circle on dark ground", "tree")
+_PHRASES = ("a disc", "circle", "tree")
 _LOW = Thresholds(box=0.01, text=0.01)
 
 
