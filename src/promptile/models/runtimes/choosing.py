@@ -69,7 +69,7 @@ def open_session(runtime: str, path: Path) -> Session:
         raise ModelError(f"Runtime {runtime!r} needs {error.name}: pip install 'promptile[{runtime}]'") from error
     try:
         return open_(path, threads())
-    except (RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # what ONNX Runtime raises has no base class
         line = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise ModelError(f"{path} cannot be read by {runtime} ({line}): get or make the file again") from error
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from promptile.models.runtimes.protocol import Arrays, Port
 
+_RESULT = "/sink_port_0"
+"""What it adds to the name of an output."""
+
 
 class OpenVinoSession:
     """A network in an ONNX file, compiled for this machine.
@@ -29,8 +32,9 @@ class OpenVinoSession:
             "ENABLE_CPU_PINNING": False,  # worker processes would all be bound to the first cores
         }
         self._network = openvino.Core().compile_model(str(path), "CPU", settings)
-        self.inputs = {port.any_name: _port(port) for port in self._network.inputs}
-        self.outputs = [port.any_name for port in self._network.outputs]
+        # By their nodes: a port that is hardly computed with has the names of what follows too.
+        self.inputs = {port.node.friendly_name: _port(port) for port in self._network.inputs}
+        self.outputs = [port.node.friendly_name.removesuffix(_RESULT) for port in self._network.outputs]
         self._idle: list[openvino.InferRequest] = []
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[Any]]:
@@ -40,8 +44,8 @@ class OpenVinoSession:
         except IndexError:
             request = self._network.create_infer_request()
         try:
-            answers = request.infer(dict(arrays), share_outputs=False)
-            return {name: answers[name] for name in self.outputs}
+            answers = request.infer([arrays[name] for name in self.inputs], share_outputs=False)
+            return dict(zip(self.outputs, answers.to_tuple(), strict=True))
         finally:
             self._idle.append(request)
 
