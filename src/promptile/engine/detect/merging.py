@@ -77,43 +77,44 @@ def merge(told: Sightings) -> Merged:
 
 def _add_level(known: Known, told: Sightings, rows: Numbers) -> None:
     """Learn what one level shows."""
-    cut, filling = told.cut[rows].any(axis=(1, 2)), told.filling[rows]
-    _add_whole(known, told, rows[~cut & ~filling])
-    left = _unexplained(known, told, rows[cut | filling])
-    joined = join_halves(told, left)
-    if not len(joined.scores):
-        return
+    partial = told.cut[rows].any(axis=(1, 2)) | told.filling[rows]
+    _add_whole(known, told, rows[~partial])
+    joined = join_halves(told, _unexplained(known, told, rows[partial]))
     i, j = meeting(joined.boxes, known.boxes)
-    share = np.where(joined.complete[i], over_union(joined.boxes[i], known.boxes[j]), 0)
-    share = np.maximum(share, np.where(joined.complete[i], 0, over_smaller(joined.boxes[i], known.boxes[j])))
+    a, b = joined.boxes[i], known.boxes[j]
+    share = np.where(joined.complete[i], over_union(a, b), over_smaller(a, b))  # a rest is not told apart from a whole
     new = np.setdiff1d(np.arange(len(joined.scores)), i[share >= AGREE])
-    nowhere = np.full(len(new), -1)
-    rows_of = np.where(joined.rows[new] < 0, nowhere, joined.rows[new])
-    known.add(joined.boxes[new], joined.scores[new], rows_of, [joined.views[n] for n in new])
+    known.add(joined.boxes[new], joined.scores[new], joined.rows[new], [joined.views[n] for n in new])
 
 
 def _add_whole(known: Known, told: Sightings, rows: Numbers) -> None:
-    """Learn of objects that views of a level see whole; the best score of several views gives the box."""
-    boxes, views, scores = told.boxes[rows], told.views[rows], told.scores[rows]
-    i, j = meeting(boxes, boxes)
-    possible = (i < j) & (views[i] != views[j])
-    i, j = i[possible], j[possible]
-    share = over_union(boxes[i], boxes[j])
-    alike = share >= AGREE
-    found = families(views, (i[alike], j[alike]), share[alike])
-    best = np.array([best_of(members, scores) for members in found], np.int64)
-    seen = [set(views[members].tolist()) for members in found]
-    i, j = meeting(boxes[best], known.boxes)
-    share = over_union(boxes[best][i], known.boxes[j])
-    alike = share >= AGREE
-    i, j = i[alike], j[alike]
-    again = one_to_one(zip(i.tolist(), j.tolist(), strict=True), share[alike])
-    for k in again:
-        known.boxes[j[k]], known.rows[j[k]] = boxes[best[i[k]]], rows[best[i[k]]]
-        known.scores[j[k]] = max(known.scores[j[k]], scores[best[i[k]]])
-        known.views[j[k]] |= seen[i[k]]
+    """Learn of objects that views of a level see whole; those that are known get the finer box."""
+    found = _seen_again(told, rows)
+    best = np.array([best_of(members, told.scores) for members in found], np.int64)
+    seen = [set(told.views[members].tolist()) for members in found]
+    i, j, share = _alike(told.boxes[best], known.boxes)
+    again = one_to_one(zip(i.tolist(), j.tolist(), strict=True), share)
+    for mine, its in zip(i[again].tolist(), j[again].tolist(), strict=True):
+        known.boxes[its], known.rows[its] = told.boxes[best[mine]], best[mine]
+        known.scores[its] = max(known.scores[its], told.scores[best[mine]])
+        known.views[its] |= seen[mine]
     new = np.setdiff1d(np.arange(len(best)), i[again])
-    known.add(boxes[best[new]], scores[best[new]], rows[best[new]], [seen[n] for n in new])
+    known.add(told.boxes[best[new]], told.scores[best[new]], best[new], [seen[n] for n in new])
+
+
+def _seen_again(told: Sightings, rows: Numbers) -> list[list[int]]:
+    """Boxes of a level that are the same object in several views, by their numbers."""
+    i, j, share = _alike(told.boxes[rows], told.boxes[rows])
+    twice = (i < j) & (told.views[rows[i]] != told.views[rows[j]])
+    found = families(told.views[rows], (i[twice], j[twice]), share[twice])
+    return [rows[members].tolist() for members in found]
+
+
+def _alike(a: Boxes, b: Boxes) -> tuple[Numbers, Numbers, NDArray[np.float64]]:
+    """Which boxes of `a` may be the same object as which ones of `b`, and how much they share."""
+    i, j = meeting(a, b)
+    share = over_union(a[i], b[j])
+    return i[share >= AGREE], j[share >= AGREE], share[share >= AGREE]
 
 
 def _unexplained(known: Known, told: Sightings, rows: Numbers) -> Numbers:
