@@ -7,9 +7,11 @@ import pytest
 
 from promptile.engine.progress import Cancelled
 from promptile.engine.slices import Slices
+from promptile.engine.slices.appearance import Appearance
 from promptile.engine.slices.blending import blended
 from promptile.engine.slices.marks import limits_of, marks_of
 from promptile.engine.slices.pieces import draw, pieces_of
+from promptile.engine.slices.solid import stacked
 from promptile.errors import UsageError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
@@ -158,7 +160,9 @@ def test_work_is_ended_between_two_slices_and_goes_on_where_it_was() -> None:
     assert model.asked == 1 + 41
 
 
-def test_a_leak_is_not_followed() -> None:
+def test_a_leak_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Appearance, "fits", lambda *_: True)
+
     class Leaking(PerfectSlices):
         """Beyond slice 30 everything looks the same, and before it what is shown is believed."""
 
@@ -225,12 +229,36 @@ def test_a_box_limits_with_a_margin_on_all_sides() -> None:
     assert limits.window == Window.between((2, 6), (33, 65))
 
 
-def test_masks_are_blockwise(axis: int = 2) -> None:
-    from promptile.engine.slices.solid import stacked
-
+def test_masks_are_blockwise() -> None:
     square = pieces_of(np.ones((3, 4), bool), (70, 10))
-    mask = stacked((200, 30, 2000), axis, {5: square, 1999: square})
+    mask = stacked((200, 30, 2000), 2, {5: square, 1999: square})
     assert isinstance(mask, ObjectMask)
     assert len(mask.bits) == 2
     assert mask.read(Window((70, 10, 1999), (3, 4, 1))).all()
     assert mask.count == 24
+
+
+def test_an_object_ends_where_slices_look_different() -> None:
+    truth = column()
+    truth[27:] = 0
+    (grown,) = grow(volume(truth), Prompts.of(points=[CLICK]), Believing())
+    assert_is(grown, truth == 1)
+
+
+def test_of_several_answers_to_a_far_click_the_one_of_the_object_s_size_counts() -> None:
+    class Ambiguous(PerfectSlices):
+        """Sees everything first, then a dot, then the object."""
+
+        def predict(self, embedding, prompt):
+            masks = super().predict(embedding, prompt)
+            if prompt.mask is not None:
+                return masks
+            dot = np.full((40, 40), np.float32(-6))
+            dot[20, 20] = 6
+            return Masks(np.stack([np.full_like(dot, 6), dot, masks.logits[0]]), np.array([0.9, 0.8, 0.7]))
+
+    truth = column()
+    truth[24:34] = 0
+    made = grower(volume(truth), Ambiguous())
+    grown = made.grow(clicks(CLICK, (37, 20, 20)), candidate=2)
+    assert_is(grown, truth == 1)

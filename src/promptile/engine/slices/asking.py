@@ -79,6 +79,13 @@ def prompt_of(question: Question, card: ModelCard, spacing: tuple[float, float])
     return Shown(1, points, labels, box, region)
 
 
+def without_mask(prompt: Prompt) -> Prompt | None:
+    """The same question by its box alone; None if it has no mask or no box."""
+    if prompt.box is None or prompt.region is None:
+        return None
+    return Prompt(prompt.id, prompt.points, prompt.labels, prompt.box)
+
+
 def _room(card: ModelCard, points: int, box: bool) -> int:
     """How many points a model takes beside these."""
     return _POINTS if card.max_points is None else max(min(_POINTS, card.max_points - points - 2 * box), 1)

@@ -10,7 +10,6 @@ there; what they change lies between the nearest other slices with marks::
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -82,7 +81,10 @@ def propagate(stack: Stack, marks: Sequence[Marks], wish: Wish) -> Found:
     for more in others:
         shown = () if more.whole else _State(stack, known, wish).at(more.index)
         if shown or more.whole or more.labels.any():
-            corrected = stack.ask(Question(more.index, more, shown), wish.level)
+            question = Question(more.index, more, shown)
+            alone = not shown and not more.whole
+            size = _nearest(known, more.index) if alone else ()
+            corrected = stack.ask(question, wish.level, stack.liken(question, wish.level, size) if size else None)
             known = {**known, more.index: Known(more, _limited(corrected, wish.limits))}
     state = _State(stack, known, wish, wish.arrived)
     sheets = state.all()
@@ -162,7 +164,6 @@ def _limited(answer: Answer, limits: Limits) -> Answer:
     return Answer(sheet, answer.score, answer.tiles, answer.open_edge, answer.candidates)
 
 
-def span(sheets: Mapping[int, Sheet]) -> tuple[int, int]:
-    """The first and the last slice of an object that is somewhere."""
-    ends = list(itertools.chain(sheets))
-    return min(ends), max(ends)
+def _nearest(known: Mapping[int, Known], index: int) -> Sheet:
+    """The object in the nearest slice that has marks."""
+    return known[min(known, key=lambda i: abs(i - index))].answer.sheet

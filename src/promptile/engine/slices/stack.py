@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from promptile.embeddings import MemoryCache
 from promptile.engine.embedder import CACHE_BYTES, Embedder
@@ -13,8 +14,8 @@ from promptile.engine.grow import Candidates
 from promptile.engine.kept import Seen
 from promptile.engine.lattice import Index
 from promptile.engine.objects import Grower, Grown
-from promptile.engine.slices.asking import Question, Shown, prompt_of
-from promptile.engine.slices.pieces import Sheet, draw, pieces_of
+from promptile.engine.slices.asking import Question, Shown, prompt_of, without_mask
+from promptile.engine.slices.pieces import Sheet, bounds, draw, pieces_of
 from promptile.errors import PromptError
 from promptile.grid import Window, rescale
 from promptile.models.protocols import Promptable
@@ -22,6 +23,9 @@ from promptile.prompts.types import Prompt
 from promptile.rendering import Rendering
 from promptile.sources.plane import Plane, across
 from promptile.sources.protocol import Source
+
+_ALIKE = 0.75
+"""IoU with what a neighbour shows below which an answer is doubted."""
 
 _ANSWERS = 64 * 2**20
 """Bytes of answers that are kept: what has not changed is not asked again."""
@@ -105,11 +109,32 @@ class Stack:
             self._growers[index] = _PlaneGrower(embedder, *self.tiling)
         return self._growers[index]
 
+    def rendered(self, index: int, window: Window) -> NDArray[np.float32]:
+        """``window.shape``: what a model sees of a window of a slice, all channels in one; 0 where nothing is."""
+        plane = self.grower(index).embedder.source
+        channels = sorted(set(self.rendering.channels))
+        first = [self.rendering.channels.index(channel) for channel in channels]
+        look = Rendering(
+            tuple(channels), *(tuple(side[i] for i in first) for side in (self.rendering.low, self.rendering.high))
+        )
+        seen: NDArray[np.float32] = look.apply(plane.read(window, 0, channels), plane.valid(window)).mean(axis=0)
+        return seen
+
     def level_of(self, level: int) -> int:
         """The coarsest level of the slices that is as fine as a level of the volume."""
         wanted = [self.source.levels[level][a] for a in across(self.axis)]
         levels = self.grower(0).embedder.source.levels
         return max(i for i, f in enumerate(levels) if all(a <= b for a, b in zip(f, wanted, strict=True)))
+
+    def liken(self, question: Question, level: int, known: Sheet) -> int | None:
+        """Which answer to marks is most like an object of that size; None if there is one only."""
+        seen = self.ask(question, level).candidates
+        if seen is None or len(seen.masks.scores) < 2:
+            return None
+        fine = np.prod(self.grower(question.index).embedder.source.levels[seen.level])
+        areas = np.count_nonzero(seen.masks.logits > 0, axis=(1, 2)) * fine
+        wanted = sum(piece.count for piece in known)
+        return int(np.argmin(np.abs(np.log(np.maximum(areas, 1) / wanted))))
 
     def ask(
         self,
@@ -146,6 +171,7 @@ class Stack:
             likest = _likest(grown.candidates, question.shown, grower)
             if likest != grown.candidates.taken:
                 grown = grower.grow(prompt, likest)
+            grown = _better(grown, prompt, question, grower)
         except PromptError:  # what the neighbour shows lies where this slice has no data
             if question.marks is not None:
                 raise
@@ -197,6 +223,26 @@ def _answer(grown: Grown, candidates: Candidates | None) -> Answer:
     mask = grown.mask
     sheet = pieces_of(mask.read(mask.window), mask.window.start) if mask.count else ()
     return Answer(sheet, grown.score, grown.tiles, grown.open_edge, candidates)
+
+
+def _better(grown: Grown, prompt: Prompt, question: Question, grower: Grower) -> Grown:
+    """The answer, or the one to the box alone, if that is more like what is shown and the model is surer of it.
+
+    Some models take a mask for more than a hint.
+    """
+    plain = without_mask(prompt)
+    found = _overlap(grown, question.shown)
+    if plain is None or question.marks is not None or found >= _ALIKE:
+        return grown
+    other = grower.grow(plain)
+    return other if other.score > grown.score and _overlap(other, question.shown) > found else grown
+
+
+def _overlap(grown: Grown, shown: Sheet) -> float:
+    """IoU of an answer and what is shown."""
+    window = grown.mask.window | bounds(shown)
+    found, known = grown.mask.read(window), draw(shown, window)
+    return float(np.count_nonzero(found & known) / np.count_nonzero(found | known))
 
 
 def _likest(candidates: Candidates, shown: Sheet, grower: Grower) -> int:

@@ -1,7 +1,7 @@
 """One object, followed from the slice in which it is known through its neighbours.
 
-Each connected piece is followed on its own: asked in the next slice by what this one shows. The answer counts if the
-model, asked back from there, finds again what it came from::
+Each connected piece is followed on its own: asked in the next slice by what this one shows. The answer counts if it
+looks like the object, and if the model, asked back from there, finds again what it came from::
 
     slice k     slice k+1        and back                     a branch
     +------+    +------+         +------+
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from promptile.engine.evidence import agreement
+from promptile.engine.slices.appearance import Appearance
 from promptile.engine.slices.asking import Question
 from promptile.engine.slices.marks import Limits, Marks
 from promptile.engine.slices.pieces import Piece, Sheet, apart, bounds, cut, draw, union
@@ -99,6 +100,7 @@ class Walk:
         self._limits = limits
         self._arrived = arrived
         self._queue = deque((start, way, self.sheets[start]) for way in (1, -1))
+        self._appearance = Appearance(stack, start, self.sheets[start])
 
     def follow(self, first: int, last: int) -> None:
         """Go on until all slices from `first` to `last` are known; others wait."""
@@ -131,7 +133,7 @@ class Walk:
         """What a slice shows of pieces of its neighbour, if it is the same object; branches of it are followed."""
         answer = self.stack.ask(Question(there, shown=group))
         sheet = cut(answer.sheet, self._limits.window)
-        if not sheet or answer.score < LEAST_SCORE:
+        if not sheet or answer.score < LEAST_SCORE or not self._appearance.fits(there, sheet):
             return
         back = self._back(index, sheet)
         if not self._same(group, sheet, back):
