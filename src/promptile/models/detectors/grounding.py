@@ -65,8 +65,8 @@ def _input(shape: tuple[int, int], short: int, long: int) -> tuple[int, int]:
     exact = float(short)
     if high / low * short > long:
         exact = long * low / high
-        short = max(1, round(exact))
+        short = round(exact)
     if low == short:
         return shape
-    other = int(exact * high / low)
+    short, other = max(1, short), int(exact * high / low)
     return (short, other) if shape[0] <= shape[1] else (other, short)
