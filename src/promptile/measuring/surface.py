@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from promptile.grid import Grid
+from promptile.grid import Grid, tiles
 from promptile.masks import ObjectMask
 
 DIRECTIONS = np.array([v for v in itertools.product((-1, 0, 1), repeat=3) if v > (0, 0, 0)], np.int64)
@@ -28,11 +28,17 @@ _SPHERE = 20_000
 """Points on the sphere by which its parts are weighed: good to a thousandth."""
 
 
+_SIDE = 254
+"""Side of the windows in which ends are counted: 16 MB with the samples around it."""
+
+
 def surface(mask: ObjectMask, grid: Grid) -> float:
     """The surface of an object in a volume, in the world's units squared; where the image ends, the object does."""
     ends = np.zeros(len(DIRECTIONS), np.int64)
-    for block, samples in mask.blocks():
-        ends += _ends(mask.read(block.grow(1)), samples, DIRECTIONS)
+    for tile in tiles(mask.window.shape, _SIDE, 0):
+        around = mask.read(tile.core.shift(mask.window.start).grow(1))
+        if around.any():
+            ends += _ends(around, DIRECTIONS)
     return float(ends @ _areas(grid.affine))
 
 
@@ -61,16 +67,16 @@ def _sphere() -> NDArray[np.float64]:
 
 
 @njit(cache=True, nogil=True)
-def _ends(around: Any, samples: Any, directions: Any) -> Any:
-    """Per direction, how often the object ends at one of `samples`; `around` has one more sample on every side."""
+def _ends(around: Any, directions: Any) -> Any:
+    """Per direction, how often the object ends at one of its samples; the outermost samples are only looked at."""
     ends = np.zeros(len(directions), np.int64)
-    for z in range(samples.shape[0]):
-        for y in range(samples.shape[1]):
-            for x in range(samples.shape[2]):
-                if not samples[z, y, x]:
+    for z in range(1, around.shape[0] - 1):
+        for y in range(1, around.shape[1] - 1):
+            for x in range(1, around.shape[2] - 1):
+                if not around[z, y, x]:
                     continue
                 for i in range(len(directions)):
                     a, b, c = directions[i]
-                    ends[i] += not around[z + 1 + a, y + 1 + b, x + 1 + c]
-                    ends[i] += not around[z + 1 - a, y + 1 - b, x + 1 - c]
+                    ends[i] += not around[z + a, y + b, x + c]
+                    ends[i] += not around[z - a, y - b, x - c]
     return ends

@@ -92,7 +92,10 @@ class _Pieces:
         return (block & self._window for block in blocks_of(self._window))
 
     def _label(self, block: Window) -> tuple[NDArray[np.int32], int]:
-        labels, count = ndimage.label(self._read(block))
+        samples = self._read(block)
+        if samples.all() or not samples.any():  # most blocks of what is large
+            return samples.astype(np.int32), int(samples.flat[0])
+        labels, count = ndimage.label(samples)
         return labels, int(count)
 
     def _on_border(self, labels: NDArray[np.int32], block: Window) -> NDArray[np.int64]:
