@@ -289,9 +289,16 @@ class Run(ABC):
     def mask(self, object_id: int) -> ObjectMask:
         """The object's own mask, also where another one covers it in the labels."""
 
-    def write(self, path: str | os.PathLike[str], *, overwrite: bool = False, shaping: Shaping = writers.EXACT) -> Path:
-        """Write the result; the suffix says how (`promptile.writers`), and `shaping` what becomes of outlines."""
-        return writers.write(self, path, overwrite=overwrite, shaping=shaping)
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        shaping: Shaping = writers.EXACT,
+        cleaning: writers.Cleaning = writers.UNCHANGED,
+    ) -> Path:
+        """Write the result; see `promptile.writers.write`."""
+        return writers.write(self, path, overwrite=overwrite, shaping=shaping, cleaning=cleaning)
 
 
 def _read_spec(folder: Folder) -> dict[str, Any]:
