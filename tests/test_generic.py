@@ -110,24 +110,15 @@ def test_efficient_sam_s_files_answer_as_ours(kind: str, cards) -> None:
         np.testing.assert_allclose(got.scores, iou[0, order].clamp(0, 1).numpy(), atol=1e-4, err_msg=what)
 
 
-class OfCard(ModelContract):
+class TestCard(ModelContract):
     finds_the_obvious = False  # its weights are no result of training
-    kind = ""
 
     @pytest.fixture(autouse=True)
     def _model(self, cards) -> None:
-        self._generic = load(cards(self.kind), 2)
+        self._generic = load(cards("sam"), 2)
 
     def model(self):
         return self._generic
-
-
-class TestOnnxCard(OfCard):
-    kind = "sam"
-
-
-class TestScriptedCard(OfCard):
-    kind = "efficient-jit"
 
 
 def test_a_card_is_a_model_wherever_models_are_named(cards, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,7 @@ def _places(weights: Path, kind: str, key: str) -> list[Path]:
 
 
 def _make(draft: Path, place: Path, key: str, make: Callable[[Path], None]) -> None:
-    _log.warning("promptile: exporting the network to %s, once; this may take a minute", place)
+    _log.warning("Exporting the network to %s, once; this may take a minute", place)
     try:
         make(draft)
         sizes = {path.name: path.stat().st_size for path in draft.iterdir()}

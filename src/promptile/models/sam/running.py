@@ -46,7 +46,7 @@ def network_of(
         except ExportError as error:
             if wish != "auto":
                 raise
-            _log.warning("promptile: torch computes %s, as %s", variant.name, error)
+            _log.warning("Torch computes %s, as %s", variant.name, error)
     return load_network(variant, path, hq_token_only=hq_token_only).to(device), "torch"
 
 
