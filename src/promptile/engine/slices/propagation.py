@@ -11,7 +11,7 @@ there; what they change lies between the nearest other slices with marks::
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,10 +20,19 @@ from promptile.engine.grow import Candidates
 from promptile.engine.slices.asking import Question
 from promptile.engine.slices.blending import blended
 from promptile.engine.slices.marks import Limits, Marks
-from promptile.engine.slices.pieces import Sheet, apart, cut
+from promptile.engine.slices.pieces import Sheet, apart, bounds, cut
 from promptile.engine.slices.stack import Answer, Stack
 from promptile.engine.slices.walk import Arrival, Known, Walk
 from promptile.errors import PromptError
+
+SURELY = 0.9
+"""The model's own guess from which a click alone is believed, whatever it means."""
+
+_LIKE_SIZE = 4.0
+"""So many times larger or smaller than next to it, and an answer to a click alone is doubted."""
+
+_WIDER = 1 / 8
+"""What the box around such a click leaves free on each side, as a part of its side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +89,13 @@ def propagate(stack: Stack, marks: Sequence[Marks], wish: Wish) -> Found:
     known = {first.index: Known(first, _limited(answer, wish.limits))}
     for more in others:
         shown = () if more.whole else _State(stack, known, wish).at(more.index)
-        if shown or more.whole or more.labels.any():
-            question = Question(more.index, more, shown)
-            alone = not shown and not more.whole
-            size = _nearest(known, more.index) if alone else ()
-            corrected = stack.ask(question, wish.level, stack.liken(question, wish.level, size) if size else None)
-            known = {**known, more.index: Known(more, _limited(corrected, wish.limits))}
+        if shown or more.whole:
+            corrected = stack.ask(Question(more.index, more, shown), wish.level)
+        elif more.labels.any():
+            corrected = _part(stack, known, wish, more)
+        else:  # not the object, where nothing was found
+            continue
+        known = {**known, more.index: Known(more, _limited(corrected, wish.limits))}
     state = _State(stack, known, wish, wish.arrived)
     sheets = state.all()
     return Found(sheets, state.score, state.tiles, state.open_edge, answer.candidates, first.index)
@@ -118,6 +128,11 @@ class _State:
             walk.follow(self._limits.first, self._limits.last)
         reached = sorted({index for walk in self._walks.values() for index in walk.sheets})
         return {index: sheet for index in reached if (sheet := self._sheet(index))}
+
+    def nearest(self, index: int) -> Sheet:
+        """The object in the nearest slice that holds any of it; nothing if none does."""
+        sheets = self.all()
+        return sheets[min(sheets, key=lambda i: abs(i - index))] if sheets else ()
 
     @property
     def score(self) -> float:
@@ -164,6 +179,23 @@ def _limited(answer: Answer, limits: Limits) -> Answer:
     return Answer(sheet, answer.score, answer.tiles, answer.open_edge, answer.candidates)
 
 
-def _nearest(known: Mapping[int, Known], index: int) -> Sheet:
-    """The object in the nearest slice that has marks."""
-    return known[min(known, key=lambda i: abs(i - index))].answer.sheet
+def _part(stack: Stack, known: Mapping[int, Known], wish: Wish, marks: Marks) -> Answer:
+    """What clicks mean in a slice in which nothing was found: about as much as in the nearest slice with something.
+
+    Where the model is not sure and thinks of something of another size, it is asked by a box of that size.
+    """
+    near = _State(stack, known, wish).nearest(marks.index)
+    question = Question(marks.index, marks)
+    if not near:
+        return stack.ask(question, wish.level)
+    answer = stack.ask(question, wish.level, stack.liken(question, wish.level, near))
+    areas = [sum(piece.count for piece in sheet) for sheet in (answer.sheet, near)]
+    if answer.score >= SURELY or (areas[0] and abs(np.log(areas[0] / areas[1])) < np.log(_LIKE_SIZE)):
+        return answer
+    on = marks.points[marks.labels]
+    box = np.stack([bounds(near).start, bounds(near).stop]) - 0.5
+    outside = not ((on > box[0]) & (on < box[1])).all()
+    box = box + (on.mean(axis=0) - box.mean(axis=0)) * outside
+    wide = (box[1] - box[0]) * _WIDER
+    box = np.stack([np.minimum(box[0] - wide, on.min(axis=0) - 1), np.maximum(box[1] + wide, on.max(axis=0) + 1)])
+    return stack.ask(Question(marks.index, replace(marks, box=box)), wish.level)
