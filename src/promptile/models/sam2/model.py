@@ -119,7 +119,7 @@ class Sam2:
     def embed(self, views: Sequence[View]) -> list[Embedding]:
         frames = [self._frame(view.shape) for view in views]
         images = [self._image(view, frame) for view, frame in zip(views, frames, strict=True)]
-        maps = self._seeing.each(images, self._look)
+        maps = self._seeing.each(images, self._looks)
         return [self._embedding(Sight(frame, held)) for frame, held in zip(frames, maps, strict=True)]
 
     def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
@@ -165,13 +165,13 @@ class Sam2:
         colours = as_tensor(np.asarray(view.samples, np.float32), self._device).clamp(0, 1).expand(3, -1, -1)
         return (frame.image(colours) - self._mean) / self._deviation
 
-    def _look(self, images: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    def _looks(self, images: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
         """The maps of each image ``(3, side, side)``; each owns its memory, so that forgetting one frees it."""
         with self._precision():
-            maps = self._maps(torch.stack(list(images)))
+            maps = self._look(torch.stack(list(images)))
         return [tuple(each[i : i + 1].to(torch.float32, copy=True) for each in maps) for i in range(len(images))]
 
-    def _maps(self, images: Tensor) -> list[Tensor]:
+    def _look(self, images: Tensor) -> list[Tensor]:
         """The maps of images ``(n, 3, side, side)``, finest first."""
         # Not get_image_embeddings: for SAM 3 it adds the token for "nothing is remembered", which each image without a
         # past has, to the map that is dropped (transformers 5.23).
