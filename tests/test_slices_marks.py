@@ -262,3 +262,20 @@ def test_of_several_answers_to_a_far_click_the_one_of_the_object_s_size_counts()
     made = grower(volume(truth), Ambiguous())
     grown = made.grow(clicks(CLICK, (37, 20, 20)), candidate=2)
     assert_is(grown, truth == 1)
+
+
+def test_an_unsure_answer_to_a_far_click_is_asked_again_by_a_box_of_the_object_s_size() -> None:
+    class Unsure(PerfectSlices):
+        """Means everything by a click alone."""
+
+        def predict(self, embedding, prompt):
+            masks = super().predict(embedding, prompt)
+            if prompt.mask is None and prompt.box is None and not (embedding.content == 2).any():
+                return Masks(np.full_like(masks.logits, 6), np.array([0.4]))
+            return masks
+
+    truth = column()
+    truth[24:34] = 0
+    truth[20, 0, 0] = 2
+    (grown,) = grow(volume(truth), Prompts.of(points=[CLICK, (37, 20, 20)], objects=[1, 1]), Unsure())
+    assert_is(grown, truth == 1)
