@@ -19,6 +19,7 @@ from promptile.sources.bad import one_line
 from promptile.sources.dicom_stack import Slice
 from promptile.sources.itk import reading, samples_of
 from promptile.sources.whole import SLAB
+from promptile.structures.quiet import quiet
 
 _ENHANCED = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.130")
 """CT, MR and PET."""
@@ -43,7 +44,8 @@ def frames_of(whole: Slice, storage: str) -> list[Slice]:
         return [whole]
     import pydicom
 
-    header = pydicom.dcmread(whole.path, stop_before_pixels=True, force=True)
+    with quiet():
+        header = pydicom.dcmread(whole.path, stop_before_pixels=True, force=True)
     each = header.get("PerFrameFunctionalGroupsSequence") or []
     shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
     if len(each) != whole.size[2] or any(_group("PlanePosition", frame, shared) is None for frame in each):

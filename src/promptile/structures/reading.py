@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from promptile.errors import SourceError
 from promptile.grid import LPS, Grid
+from promptile.structures.quiet import quiet
 from promptile.structures.types import Structure
 
 _READERS = {
@@ -44,20 +44,24 @@ def read_structures(path: Path, grid: Grid) -> list[Structure]:
         raise SourceError(f"{path.name} holds places in a patient, but the image is no medical volume")
     if find_spec("pydicom") is None:
         raise SourceError(f"{path.name} is read by pydicom: install it with `pip install 'promptile[dicom]'`")
+    with quiet():
+        found = _read(path, grid)
+    if not any(structure.window.size or len(structure.points) for structure in found):
+        raise SourceError(f"{path.name} has no regions or segments with samples: choose another file")
+    return found
+
+
+def _read(path: Path, grid: Grid) -> list[Structure]:
     import pydicom
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about bytes that are no DICOM: whether they make sense is seen below
-            file = pydicom.dcmread(path, force=True)
+        file = pydicom.dcmread(path, force=True)
         kind = _READERS.get(str(file.get("SOPClassUID")))
         if kind is None:
             what = file.get("Modality") or "of an unknown kind"
             raise SourceError(f"{path.name} is {what}: a structure set (RTSTRUCT) or a segmentation (SEG) is needed")
         found: list[Structure] = import_module(f"promptile.structures.{kind}").read(file, grid, path.name)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError, EOFError) as error:
-        text = " ".join(str(error).split())
-        raise SourceError(f"{path.name} is damaged or incomplete ({text[:120]}): get it again") from error
-    if not any(structure.window.size or len(structure.points) for structure in found):
-        raise SourceError(f"{path.name} has no regions or segments with samples: choose another file")
+        # the error's own text may quote what the file says of the patient
+        raise SourceError(f"{path.name} is damaged or incomplete ({type(error).__name__}): get it again") from error
     return found

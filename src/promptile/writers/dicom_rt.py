@@ -18,6 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_
 from promptile.errors import OutputError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
+from promptile.structures.quiet import quiet
 from promptile.vectors.outlines import outline
 from promptile.writers.dicom_source import Series, place_of, series_of
 from promptile.writers.keyholes import joined
@@ -39,6 +40,11 @@ def write(result: Result, path: Path) -> None:
     drawn = [(segment, _contours(mask, result.grid, series)) for segment, mask in masks if mask.count]
     if not drawn:
         raise OutputError(f"{path.name} needs at least one region and there is no object: use .nii.gz")
+    with quiet():
+        _save(drawn, series, result, path)
+
+
+def _save(drawn: list[tuple[Segment, list[Dataset]]], series: Series, result: Result, path: Path) -> None:
     file = _frame(series.headers, result, path)
     file.StructureSetROISequence = [_region(s, series.headers[0]) for s, _ in drawn]
     file.ROIContourSequence = [

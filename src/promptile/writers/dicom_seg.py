@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydicom.sr.codedict import codes
 
 from promptile.errors import OutputError
 from promptile.grid import Window
+from promptile.structures.quiet import quiet
 from promptile.writers.codes import meaning_of
 from promptile.writers.dicom_source import Series, place_of, series_of
 from promptile.writers.naming import Segment, segments_of
@@ -45,8 +45,7 @@ def write(result: Result, path: Path) -> None:
     version = str(result.origin.get("promptile", ""))
     first, last = stack.window.start[0], stack.window.stop[0]
     slab = Window((first, 0, 0), (last - first, *result.grid.shape[1:]))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they tell the patient's name
+    with quiet():
         segmentation = Segmentation(
             source_images=headers if series.frames else headers[first:last],
             pixel_array=_in_order_of_file(_samples(stack, segments, slab, path.name), first, series),
@@ -64,8 +63,8 @@ def write(result: Result, path: Path) -> None:
             content_description="Objects segmented with Promptile",
             series_description="Segmentation (Promptile)",
         )
-    _say_sides(segmentation, segments)
-    segmentation.save_as(path)
+        _say_sides(segmentation, segments)
+        segmentation.save_as(path)
 
 
 def _in_order_of_file(samples: NDArray[Any], first: int, series: Series) -> NDArray[Any]:

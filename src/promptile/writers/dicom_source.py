@@ -17,6 +17,7 @@ from promptile.errors import OutputError, PromptileError
 from promptile.grid import Grid
 from promptile.sources import open_source
 from promptile.sources.dicom import files_of
+from promptile.structures.quiet import quiet
 from promptile.writers.protocol import Result
 
 logger = logging.getLogger("promptile")
@@ -105,7 +106,8 @@ def series_of(place: Mapping[str, Any], grid: Grid, name: str) -> Series:
 
 def _header(file: Path, name: str) -> Dataset:
     try:
-        header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+        with quiet():
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
     except (InvalidDicomError, OSError) as error:
         raise OutputError(f"{name} refers to {file.name}, which cannot be read: {error}. {_INSTEAD}") from error
     for key, standing in (("SOPInstanceUID", "MediaStorageSOPInstanceUID"), ("SOPClassUID", "MediaStorageSOPClassUID")):
