@@ -170,7 +170,7 @@ def test_geojson_is_rfc_7946(tmp_path: Path, grid: Grid) -> None:
     result = FakeResult.drawn(grid)
     path = writers.write(result, tmp_path / "objects.geojson")
     found = geopandas.read_file(path)
-    assert '"crs"' not in path.read_text()
+    assert '"crs"' not in path.read_text(encoding="utf-8")
     assert found["id"].tolist() == [1, 7, 300]
     assert found.geometry.is_valid.all()
     assert all(p.exterior.is_ccw for g in found.geometry for p in getattr(g, "geoms", [g]))
