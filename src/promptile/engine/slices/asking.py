@@ -68,9 +68,7 @@ def prompt_of(question: Question, card: ModelCard, spacing: tuple[float, float])
         return Prompt(1, points, labels, marks.box, marks.region)
     window = bounds(shown)
     samples = draw(shown, window)
-    box = None
-    if "box" in card.abilities and marks is None:
-        box = _around(window, spacing)
+    box = _around(window, points[labels], spacing) if "box" in card.abilities else None
     region = Raster(window, samples) if "mask" in card.abilities else None
     if "points" in card.abilities and region is None:  # beside a mask they measured a little worse than without
         inside = interior_points(samples, _room(card, len(points), box is not None)) + np.asarray(window.start)
@@ -91,9 +89,11 @@ def _room(card: ModelCard, points: int, box: bool) -> int:
     return _POINTS if card.max_points is None else max(min(_POINTS, card.max_points - points - 2 * box), 1)
 
 
-def _around(window: Window, spacing: tuple[float, float]) -> NDArray[np.float64]:
+def _around(window: Window, on: NDArray[np.float64], spacing: tuple[float, float]) -> NDArray[np.float64]:
+    """A box around a window and clicks on the object, with a margin."""
+    low, high = (np.vstack([edge, on]) for edge in (np.asarray(window.start) - 0.5, np.asarray(window.stop) - 0.5))
     margin = np.divide(_MARGIN_MM, spacing)
-    return np.stack([np.asarray(window.start) - 0.5 - margin, np.asarray(window.stop) - 0.5 + margin])
+    return np.stack([low.min(axis=0) - margin, high.max(axis=0) + margin])
 
 
 def _softened(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from promptile.engine.slices.blending import blended
 from promptile.engine.slices.marks import Limits, Marks
 from promptile.engine.slices.pieces import Sheet, apart, bounds, cut
 from promptile.engine.slices.stack import Answer, Stack
-from promptile.engine.slices.walk import Arrival, Known, Walk
+from promptile.engine.slices.walk import LEAST_SCORE, Arrival, Known, Walk
 from promptile.errors import PromptError
 
 SURELY = 0.9
@@ -91,6 +91,8 @@ def propagate(stack: Stack, marks: Sequence[Marks], wish: Wish) -> Found:
         shown = () if more.whole else _State(stack, known, wish).at(more.index)
         if shown or more.whole:
             corrected = stack.ask(Question(more.index, more, shown), wish.level)
+            if shown and corrected.score < LEAST_SCORE:  # a model at its wits' end: what was seen before is better
+                corrected = replace(corrected, sheet=shown, open_edge=True)
         elif more.labels.any():
             corrected = _part(stack, known, wish, more)
         else:  # not the object, where nothing was found
