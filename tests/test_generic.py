@@ -238,6 +238,10 @@ def test_files_that_are_no_cards_are_named(text: str, said: str, tmp_path: Path)
 def test_what_computes_must_fit_the_files(cards) -> None:
     with pytest.raises(ModelError, match="is TorchScript, which torch computes: leave --runtime onnx out"):
         load(cards("efficient-jit"), 2, runtime="onnx")
+    with pytest.raises(ModelError, match="is ONNX, which torch does not compute: leave --runtime torch out"):
+        load(cards("sam"), 2, runtime="torch")
+    with pytest.raises(ModelError, match="Runtime 'tensorrt' is unknown"):
+        load(cards("sam"), 2, runtime="tensorrt")
     with pytest.raises(ModelError, match="computes on the CPU only: leave --device cuda out"):
         load(cards("sam"), 2, device="cuda")
     with pytest.raises(ModelError, match=r"has no weights: leave --weights out"):

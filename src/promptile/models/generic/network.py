@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from promptile.errors import ModelError
 from promptile.models.generic.card import Card, Step
-from promptile.models.runtimes.choosing import default, open_session, runtime_of
+from promptile.models.runtimes.choosing import RUNTIMES, default, open_session, unknown
 from promptile.models.runtimes.protocol import Session
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -69,34 +69,37 @@ def computed(card: Card, device: str, runtime: str | None) -> tuple[Computed, Co
     ModelError
         If the runtime or a file's tensors are not there.
     """
-    wish = runtime or default()
     if card.encoder.scripted != card.decoder.scripted:
         raise ModelError(f"{card.path}: one of encoder and decoder is ONNX, the other TorchScript: give two of a kind")
     if card.encoder.scripted:
-        return *_scripted(card, device, wish), "torch"
-    chosen = _chosen(card, device, wish)
+        return *_scripted(card, device, runtime), "torch"
+    chosen = _chosen(card, device, runtime)
     files = dict.fromkeys((card.encoder.file, card.decoder.file))
     sessions = {file: open_session(chosen, file) for file in files}
     encoder, decoder = (OnnxStep(step, sessions[step.file], card) for step in (card.encoder, card.decoder))
     return encoder, decoder, chosen
 
 
-def _chosen(card: Card, device: str, wish: str) -> str:
+def _chosen(card: Card, device: str, runtime: str | None) -> str:
     """What computes an ONNX file; ONNX Runtime if it does not matter, as most were tried with it."""
     if device not in ("auto", "cpu"):
         raise ModelError(f"{card.path} computes on the CPU only: leave --device {device} out")
-    if wish != "auto" and wish not in _PACKAGES and runtime_of(wish, "cpu"):
-        return _chosen(card, device, "auto")
-    kinds = _PACKAGES if wish == "auto" else {wish: _PACKAGES[wish]}
+    if runtime == "torch":
+        raise ModelError(f"{card.path} is ONNX, which torch does not compute: leave --runtime torch out")
+    wish = runtime or default()
+    if wish not in RUNTIMES:
+        raise unknown(wish)
+    # The environment may say torch, for models that have the choice.
+    kinds = {wish: _PACKAGES[wish]} if wish in _PACKAGES else _PACKAGES
     for kind, package in kinds.items():
         if find_spec(package) is not None:
             return kind
     raise ModelError(f"{card.path} needs {' or '.join(kinds.values())}: pip install 'promptile[{next(iter(kinds))}]'")
 
 
-def _scripted(card: Card, device: str, wish: str) -> tuple[Computed, Computed]:
-    if wish not in ("auto", "torch"):
-        raise ModelError(f"{card.path} is TorchScript, which torch computes: leave --runtime {wish} out")
+def _scripted(card: Card, device: str, runtime: str | None) -> tuple[Computed, Computed]:
+    if runtime not in (None, "auto", "torch"):
+        raise ModelError(f"{card.path} is TorchScript, which torch computes: leave --runtime {runtime} out")
     try:
         from promptile.models.generic.scripted import load_steps
     except ModuleNotFoundError as error:

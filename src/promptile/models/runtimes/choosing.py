@@ -41,7 +41,7 @@ def runtime_of(wish: str, device: str) -> str:
         If it is unknown or not installed, or does not compute there.
     """
     if wish not in RUNTIMES:
-        raise ModelError(f"Runtime {wish!r} is unknown: use {', '.join(RUNTIMES[:-1])} or {RUNTIMES[-1]}")
+        raise unknown(wish)
     if wish == "auto":
         return next((name for name in _NEEDED if not _missing(name)), "torch") if device == "cpu" else "torch"
     if wish != "torch" and device != "cpu":
@@ -49,6 +49,11 @@ def runtime_of(wish: str, device: str) -> str:
     if missing := _missing(wish):
         raise ModelError(f"Runtime {wish!r} needs {' and '.join(missing)}: pip install 'promptile[{wish}]'")
     return wish
+
+
+def unknown(wish: str) -> ModelError:
+    """The error about a runtime that there is not."""
+    return ModelError(f"Runtime {wish!r} is unknown: use {', '.join(RUNTIMES[:-1])} or {RUNTIMES[-1]}")
 
 
 def open_session(runtime: str, path: Path) -> Session:
