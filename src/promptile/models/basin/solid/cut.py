@@ -34,8 +34,10 @@ class Effort:
 
 def evidence(scene: Scene, inside: NDArray[Any], outside: NDArray[Any]) -> Field:
     """Log odds of each cell's tones under two weightings of the cells."""
-    ours = ndimage.gaussian_filter(scene.histogram(inside), HISTOGRAM_BLUR)
-    theirs = ndimage.gaussian_filter(scene.histogram(outside), HISTOGRAM_BLUR)
+    # The solver overshoots 0 and 1 a little, and a share below 0 has no logarithm.
+    ours, theirs = (
+        ndimage.gaussian_filter(scene.histogram(np.clip(weights, 0, 1)), HISTOGRAM_BLUR) for weights in (inside, outside)
+    )
     odds = np.clip(np.log((ours + UNSEEN) / (theirs + UNSEEN)), -EVIDENCE_LIMIT, EVIDENCE_LIMIT)
     looked_up: Field = odds.ravel().astype(np.float32)[scene.bins]
     return looked_up
