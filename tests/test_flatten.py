@@ -157,6 +157,12 @@ def test_the_ground_lies_beneath_what_stands_out_of_it() -> None:
     assert areas(answer) == [32, 60 * 90 - 32]
 
 
+def test_parts_of_the_ground_need_not_stand_out_better() -> None:
+    """SAM is surer of all that it sees than of anything in it, and sure of that as well."""
+    fields = [box(10, 10, 4, 8, 0.95), box(30, 40, 4, 8, 0.89)]
+    assert areas(flatten(SHAPE, [box(0, 0, *SHAPE, 1.0), *fields])) == [32, 32, 60 * 90 - 64]
+
+
 def test_of_a_partial_overlap_the_better_one_has_the_samples() -> None:
     left, right = box(10, 10, 20, 20, 0.8), box(10, 22, 20, 20, 0.9)
     answer = flatten(SHAPE, [left, right])

@@ -27,6 +27,8 @@ FILLED = 0.75
 """A mask of which others take this share is nearly filled: there is no object of its own left."""
 FAR = 4.0
 """A part whose score is so many times that of what holds it is an object of its own."""
+NEAR = 0.85
+"""A part of the ground beneath a tile whose score is at least this part of the ground's is an object of its own."""
 CRUMB = 0.05
 """Pieces of a trimmed mask below this share of it are left out."""
 LAYERS = 4
@@ -141,9 +143,9 @@ def flatten(
     proposals : sequence of Proposal
     keep : str
         ``best``: whole objects, but not one that is nearly filled by parts with better scores; parts with far better
-        scores are cut out of what holds them, and of the ground beneath the whole view all better ones. ``whole``: the
-        outermost masks. ``part``: the innermost ones, and of the others what they leave. ``all``: `LAYERS` layers,
-        wholes first, each part within its parent.
+        scores are cut out of what holds them, and of the ground beneath the whole view all nearly as good ones.
+        ``whole``: the outermost masks. ``part``: the innermost ones, and of the others what they leave. ``all``:
+        `LAYERS` layers, wholes first, each part within its parent.
     min_region : int
         Objects with fewer samples are left out, unless they touch the border of the view.
 
@@ -203,8 +205,12 @@ def _without_twins(
 
 
 def _best(forest: _Forest) -> list[int]:
-    """From the innermost outwards: what holds others stands for them, unless they stand better for themselves."""
+    """From the innermost outwards: what holds others stands for them, unless they stand better for themselves.
+
+    The ground comes last: it has what its parts leave.
+    """
     chosen: dict[int, list[int]] = {}
+    grounds: set[int] = set()
     for i in forest.inward:
         mask = forest.masks[i]
         parts = [part for child in forest.children[i] for part in chosen.pop(child)]
@@ -212,9 +218,12 @@ def _best(forest: _Forest) -> list[int]:
             chosen[i] = parts
             continue
         ground = mask.window == Window.of(forest.shape)
-        least = mask.score if ground else FAR * mask.score
-        chosen[i] = [i, *(part for part in parts if forest.masks[part].score > least)]
-    return sorted(part for parts in chosen.values() for part in parts)
+        least = (NEAR if ground else FAR) * mask.score
+        apart = [part for part in parts if forest.masks[part].score > least]
+        chosen[i] = [i, *apart]
+        if ground and apart:
+            grounds.add(i)
+    return sorted((part for parts in chosen.values() for part in parts), key=lambda i: (i in grounds, i))
 
 
 def _mean_score(forest: _Forest, parts: list[int]) -> float:
