@@ -14,7 +14,6 @@ from pathlib import Path
 
 import clicks
 import numpy as np
-from numpy.typing import NDArray
 from quality import BOX_CLICKS, CLICKS, Dialogue, iou, talk
 from truths import SETS, Case, cases
 
