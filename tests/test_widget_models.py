@@ -13,7 +13,7 @@ from desks import middle, squares
 from promptile import report
 from promptile._napari.widget import model_panel, weights
 from promptile.models import downloading
-from promptile.models.published import Published
+from promptile.models.published import Facts, Published
 from test_fetching import CONTENT, SHA, Server, server  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.window
@@ -122,3 +122,13 @@ def test_another_device_loads_the_model_anew(open_desk, tmp_path):
     win.keep(middle(6))
     assert win.ids == [1, 2]
     assert win.desk.snapshot.card.name == "oracle"
+
+
+def test_a_model_that_does_not_fit_the_memory_says_so(open_desk, tmp_path, monkeypatch):
+    win = open_desk(squares(tmp_path / "squares.tif"))
+    facts = Facts(family="test", parameters=1, megabytes=1, seconds=1, gigabytes=1e6, citation="")
+    wanted = Published(model="points-only", files=("p.pth",), url="", licence="MIT", facts=facts)
+    monkeypatch.setattr(model_panel, "all_published", lambda: {"points-only": wanted})
+    choose(win, "points-only")
+    assert any(wrong and "needs about 1e+06 GB of memory" in text for text, wrong in win.said)
+    assert win.desk.snapshot.card.name == "points-only"

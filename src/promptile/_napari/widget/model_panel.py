@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psutil
 from qtpy.QtWidgets import QLabel
 
 from promptile import models
@@ -64,6 +65,8 @@ class ModelPanel(Panel):
         if weights_here(name) is False:
             self._desk.told.emit(f"{name} needs its weights: fetch them with the button below it", False)
         elif self._desk.snapshot is not None:
+            if wanting := _wanting(name):
+                self._desk.told.emit(f"{name} {wanting}: it may end napari; choose a smaller one", True)
             self._desk.asking.look(model=name)
 
     def _move(self) -> None:
@@ -97,9 +100,22 @@ class ModelPanel(Panel):
             return f"takes {can}; {card.licence or 'no licence named'}; {card.device}"
         if wanted is None:
             return ""
+        cost = ""
+        if wanted.facts is not None:
+            cost = f"; {wanted.facts.megabytes:,} MB to fetch, {wanted.facts.gigabytes:.2g} GB of memory"
+            cost += f"; {_wanting(name)}" if _wanting(name) else ""
         now = f"<br>until then {snapshot.card.name} answers" if snapshot is not None else ""
         made = f"<br>made by: {wanted.recipe}" if wanted.recipe else ""
-        return f"weights {wanted.file}, {wanted.licence}: not here{made}{now}"
+        return f"weights {wanted.file}, {wanted.licence}: not here{cost}{made}{now}"
+
+
+def _wanting(name: str) -> str:
+    """What is to be said if a model needs more memory than there is; empty if it does not, or nobody knows."""
+    known = all_published().get(name)
+    free = psutil.virtual_memory().available / 1e9
+    if known is None or known.facts is None or known.facts.gigabytes <= free:
+        return ""
+    return f"needs about {known.facts.gigabytes:.2g} GB of memory, and {free:.2g} GB are free"
 
 
 def _answers(name: str) -> bool:
