@@ -25,6 +25,7 @@ __all__ = [
     "Proposal",
     "Proposer",
     "Ranker",
+    "Reading",
     "Selective",
     "Storable",
     "Thresholds",
@@ -203,6 +204,15 @@ class Detector(Model, Protocol):
 
     def detect(self, views: Sequence[View], phrases: Sequence[str], thresholds: Thresholds) -> list[Detections]:
         """What each view shows of any of the phrases; nothing is merged, neighbours may overlap."""
+        ...
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """A detector or ranker that cannot read every text, and says so before it looks."""
+
+    def read(self, phrases: Sequence[str]) -> None:
+        """Raise ModelError if one of the phrases says nothing, or is too long."""
         ...
 
 

@@ -10,16 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from promptile.errors import ModelError
 from promptile.models.detectors.variants import VARIANTS
 from promptile.models.fetching import check_consent
+from promptile.models.hosted import needed
 from promptile.models.protocols import Detector
 from promptile.models.weights import find_snapshot
-
-_MISFIT = (
-    "cannot be loaded, as transformers does not work with the torchvision that is installed: pip uninstall "
-    "torchvision, which Promptile does not need, or install the one that belongs to your torch"
-)
 
 
 def load(name: str, ndim: int, *, weights: Path | str | None = None, device: str = "auto") -> Detector:
@@ -45,14 +40,11 @@ def load(name: str, ndim: int, *, weights: Path | str | None = None, device: str
     variant = VARIANTS[name]
     check_consent(variant.published)
     folder = find_snapshot(variant.published, weights)
-    try:
+    with needed(name):
         from promptile.models.detectors.concepts import Sam3
         from promptile.models.detectors.grounding import GroundingDino
         from promptile.models.detectors.model import Finder
         from promptile.models.detectors.owl import Owlv2
-    except ModuleNotFoundError as error:
-        cure = f"needs {error.name}: pip install 'promptile[hf]'" if error.name else _MISFIT
-        raise ModelError(f"Model {name!r} {cure}") from error
     kinds: dict[str, type[Finder[Any]]] = {"grounding": GroundingDino, "owl": Owlv2, "concepts": Sam3}
     return kinds[variant.kind].load(variant, folder, device)
 

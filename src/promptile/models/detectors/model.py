@@ -98,6 +98,10 @@ class Finder(ABC, Generic[Question]):
             answers |= zip(members, self._seeing.each([pictures[i] for i in members], find), strict=True)
         return [answers[i] for i in range(len(views))]
 
+    @torch.inference_mode()
+    def read(self, phrases: Sequence[str]) -> None:
+        self._question(tuple(phrases))
+
     def _detections(self, question: Question, thresholds: Thresholds, pictures: Sequence[Picture]) -> list[Detections]:
         """What pictures of one shape show."""
         rows, columns, _ = pictures[0].shape

@@ -5,65 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from promptile.models.hosted import HUB, Hosted
 from promptile.models.protocols import Thresholds
-from promptile.models.published import SNAPSHOT, Published
-
-HUB = "https://huggingface.co"
+from promptile.models.published import Published
 
 Kind = Literal["grounding", "owl", "concepts"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class Variant(Hosted):
     """One detector.
 
     Parameters
     ----------
-    name : str
-        What the user types.
-    family : str
     kind : Kind
         How it is asked.
-    network : str
-        Its class in `transformers`.
-    types : tuple of str
-        What its snapshot says that it is.
-    repository : str
-        Where its authors publish it at Hugging Face.
     thresholds : Thresholds
         Its own defaults.
     side : int
         Of the windows that it sees best, in samples.
-    licence : str
-        Of the weights.
-    terms : str
-        Where the licence can be read.
+    others
+        See `Hosted`.
     """
 
-    name: str
-    family: str
+    ability = "text"
+
     kind: Kind
-    network: str
-    types: tuple[str, ...]
-    repository: str
     thresholds: Thresholds
     side: int
-    licence: str = "Apache-2.0"
-    terms: str = ""
-
-    @property
-    def published(self) -> Published:
-        return Published(
-            model=self.name,
-            files=(self.name,),
-            url=f"{HUB}/{self.repository}",
-            name=self.name,
-            repository=self.repository,
-            parts=SNAPSHOT,
-            licence=self.licence,
-            terms=self.terms,
-            abilities=("text",),
-        )
 
 
 _LANG_SAM = Thresholds(box=0.3, text=0.25)

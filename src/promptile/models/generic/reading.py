@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def _json(text: str, path: Path) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ModelError(f"The card {path} is no JSON in line {error.lineno}: {error.msg}") from error
+    except RecursionError as error:
+        raise _too_deep(path) from error
 
 
 def _yaml(text: str, path: Path) -> Any:
@@ -49,6 +52,12 @@ def _yaml(text: str, path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f" in line {mark.line + 1}"
         raise ModelError(f"The card {path} is no YAML{line}: {getattr(error, 'problem', error)}") from error
+    except RecursionError as error:
+        raise _too_deep(path) from error
+
+
+def _too_deep(path: Path) -> ModelError:
+    return ModelError(f"The card {path} has tables in tables without end: see docs/runtimes.md for what a card is")
 
 
 class Table:
@@ -140,7 +149,7 @@ class Table:
         raise self.wrong(key, value, possible)
 
     def _meaning(self, key: str, what: Any) -> Any:
-        if not isinstance(what, str | bool | int | float):
+        if not (isinstance(what, str | bool) or _is_number(what, whole=False)):
             raise self.wrong(key, what, "a name or a number for each tensor")
         return what
 
@@ -156,7 +165,7 @@ class Table:
 
 
 def _is_number(value: Any, *, whole: bool) -> bool:
-    return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _kind(content: Any) -> str:

@@ -9,16 +9,11 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from promptile.errors import ModelError
 from promptile.models.fetching import check_consent
+from promptile.models.hosted import needed
 from promptile.models.protocols import Ranker
 from promptile.models.rankers.variants import VARIANTS
 from promptile.models.weights import find_snapshot
-
-_MISFIT = (
-    "cannot be loaded, as transformers does not work with the torchvision that is installed: pip uninstall "
-    "torchvision, which Promptile does not need, or install the one that belongs to your torch"
-)
 
 
 def load(name: str, ndim: int, *, weights: Path | str | None = None, device: str = "auto") -> Ranker:
@@ -43,11 +38,8 @@ def load(name: str, ndim: int, *, weights: Path | str | None = None, device: str
     variant = VARIANTS[name]
     check_consent(variant.published)
     folder = find_snapshot(variant.published, weights)
-    try:
+    with needed(name):
         from promptile.models.rankers.model import Ranking
-    except ModuleNotFoundError as error:
-        cure = f"needs {error.name}: pip install 'promptile[hf]'" if error.name else _MISFIT
-        raise ModelError(f"Model {name!r} {cure}") from error
     return Ranking.load(variant, folder, device)
 
 

@@ -115,6 +115,10 @@ class Ranking:
         logits: NDArray[np.float32] = (seen @ texts.T * scale + bias).cpu().numpy()
         return logits
 
+    @torch.inference_mode()
+    def read(self, phrases: Sequence[str]) -> None:
+        self._texts(tuple(phrases))
+
     def _look(self, pictures: Sequence[NDArray[np.float32]]) -> list[Tensor]:
         """``(width,)``: what the network makes of each picture, of length 1."""
         images = torch.stack([self._image(picture) for picture in pictures])

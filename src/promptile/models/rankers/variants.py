@@ -5,54 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from promptile.models.published import SNAPSHOT, Published
-
-HUB = "https://huggingface.co"
+from promptile.models.hosted import Hosted
+from promptile.models.published import Published
 
 Kind = Literal["clip", "siglip"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class Variant(Hosted):
     """One ranker.
 
     Parameters
     ----------
-    name : str
-        What the user types.
-    family : str
     kind : Kind
         How it is asked.
-    network : str
-        Its class in `transformers`.
-    types : tuple of str
-        What its snapshot says that it is.
-    repository : str
-        Where its authors publish it at Hugging Face.
-    licence : str
-        Of the weights.
+    others
+        See `Hosted`.
     """
 
-    name: str
-    family: str
-    kind: Kind
-    network: str
-    types: tuple[str, ...]
-    repository: str
-    licence: str
+    ability = "rank"
 
-    @property
-    def published(self) -> Published:
-        return Published(
-            model=self.name,
-            files=(self.name,),
-            url=f"{HUB}/{self.repository}",
-            name=self.name,
-            repository=self.repository,
-            parts=SNAPSHOT,
-            licence=self.licence,
-            abilities=("rank",),
-        )
+    kind: Kind
 
 
 def _clip(name: str, repository: str) -> Variant:

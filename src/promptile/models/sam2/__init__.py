@@ -11,14 +11,10 @@ from pathlib import Path
 
 from promptile.errors import ModelError
 from promptile.models.fetching import check_consent
+from promptile.models.hosted import needed
 from promptile.models.protocols import Promptable
 from promptile.models.sam2.variants import VARIANTS
 from promptile.models.weights import find, in_hub_cache
-
-_MISFIT = (
-    "cannot be loaded, as transformers does not work with the torchvision that is installed: pip uninstall "
-    "torchvision, which Promptile does not need, or install the one that belongs to your torch"
-)
 
 
 def load(
@@ -53,11 +49,8 @@ def load(
     elif Path(weights).expanduser().is_dir():
         weights = _in_folder(Path(weights).expanduser(), variant.snapshot)
     path = find(name, variant.files, variant.url, weights)
-    try:
+    with needed(name):
         from promptile.models.sam2.model import Sam2
-    except ModuleNotFoundError as error:
-        cure = f"needs {error.name}: pip install 'promptile[hf]'" if error.name else _MISFIT
-        raise ModelError(f"Model {name!r} {cure}") from error
     return Sam2.load(variant, path, device, precision=precision)
 
 

@@ -35,9 +35,8 @@ class Effort:
 def evidence(scene: Scene, inside: NDArray[Any], outside: NDArray[Any]) -> Field:
     """Log odds of each cell's tones under two weightings of the cells."""
     # The solver overshoots 0 and 1 a little, and a share below 0 has no logarithm.
-    ours, theirs = (
-        ndimage.gaussian_filter(scene.histogram(np.clip(weights, 0, 1)), HISTOGRAM_BLUR) for weights in (inside, outside)
-    )
+    both = (np.clip(weights, 0, 1) for weights in (inside, outside))
+    ours, theirs = (ndimage.gaussian_filter(scene.histogram(weights), HISTOGRAM_BLUR) for weights in both)
     odds = np.clip(np.log((ours + UNSEEN) / (theirs + UNSEEN)), -EVIDENCE_LIMIT, EVIDENCE_LIMIT)
     looked_up: Field = odds.ravel().astype(np.float32)[scene.bins]
     return looked_up
