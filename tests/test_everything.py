@@ -547,7 +547,7 @@ def test_a_model_that_answers_nan_has_failed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"everything": False, "prompts": Prompts.of(points=[(3, 3)]), "workers": 2}, "for everything=True"),
+        ({"everything": False, "prompts": Prompts.of(points=[(3, 3)]), "workers": 2}, "for text and everything=True"),
         ({"skip_outside": True}, "for prompts"),
         ({"workers": 10**9}, "more than this machine"),
         ({"workers": 2, "out": "memory://a/b.run.zarr"}, "seen by one process"),
