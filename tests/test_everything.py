@@ -552,8 +552,8 @@ def test_a_model_that_answers_nan_has_failed(tmp_path: Path) -> None:
         ({"workers": 10**9}, "more than this machine"),
         ({"workers": 2, "out": "memory://a/b.run.zarr"}, "seen by one process"),
         ({"level": 1}, "levels="),
-        ({"prompts": Prompts.of(points=[(3, 3)])}, "either prompts, or everything"),
-        ({"everything": False}, "either prompts, or everything"),
+        ({"prompts": Prompts.of(points=[(3, 3)])}, "prompts, text, or everything=True"),
+        ({"everything": False}, "prompts, text, or everything=True"),
     ],
 )
 def test_wishes_that_do_not_fit_are_refused(options: dict[str, Any], said: str) -> None:
