@@ -97,7 +97,7 @@ def test_a_tile_that_fails_exits_with_3(scene: Path, installed: dict[str, Model]
         (("--text", "a", "--box-threshold", "2"), "--box-threshold 2.0 is not possible: use 0 to 1"),
         (("--text", "a", "--text-threshold", "-1"), "--text-threshold -1.0 is not possible: use 0 to 1"),
         (("--text", "a", "--keep", "all"), "--keep means nothing for texts"),
-        (("--text", "a", "--levels", "5"), "Level 5 cannot be looked at: there are 0"),
+        (("--text", "a", "--levels", "5"), "Level 5 cannot be looked at: use auto or levels among 0"),
         (("--text", "a", "--detector", "perfect"), "'perfect' finds nothing by text: choose another --detector"),
         (("--everything", "--detector", "perfect"), "--detector means nothing without a text"),
         (("--text", "a", "--model", "grounding-dino-tiny"), "cannot take a box, and text finds boxes"),

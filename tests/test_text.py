@@ -320,7 +320,7 @@ def test_what_cannot_be_asked() -> None:
         ask(detector=Perfect(HOUSES))
     with pytest.raises(ModelError, match="cannot take a box"):
         ask(model=Pointed(HOUSES))
-    with pytest.raises(UsageError, match="Level 7 cannot be looked at: there are 0"):
+    with pytest.raises(UsageError, match="Level 7 cannot be looked at: use auto or levels among 0"):
         ask(text=pt.Text("house", levels=(7,)))
     wrong = Truth(boxes_of(HOUSES), NAMES)
     wrong.seen = lambda *_: Detections(np.zeros((1, 4)), np.zeros(1), np.zeros(1, int))  # type: ignore[method-assign]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from promptile.engine.lattice import Tiling
+from promptile.engine.words import is_share, words_of
 from promptile.errors import UsageError
 from promptile.models.protocols import ModelCard, Thresholds
 from promptile.prompts.area import Area
@@ -41,7 +42,7 @@ class Text:
     Raises
     ------
     UsageError
-        If a phrase is empty or there is none, or a threshold is not between 0 and 1.
+        If a phrase is empty or there is none, a threshold is not between 0 and 1, or something is of another kind.
     """
 
     phrases: str | Sequence[str]
@@ -52,10 +53,7 @@ class Text:
     tiling: Tiling | None = None
 
     def __post_init__(self) -> None:
-        given = [self.phrases] if isinstance(self.phrases, str) else list(self.phrases)
-        if wrong := [phrase for phrase in given if not isinstance(phrase, str)]:
-            raise UsageError(f"A text is words, not {wrong[0]!r}: give for instance text='building'")
-        phrases = tuple(" ".join(phrase.split()) for phrase in given)
+        phrases = words_of(self.phrases)
         if not phrases or not all(phrases):
             raise UsageError("A text is empty: say what to look for, for instance --text building")
         if len(set(phrases)) < len(phrases):
@@ -63,8 +61,14 @@ class Text:
         object.__setattr__(self, "phrases", phrases)
         for name in ("box_threshold", "text_threshold"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
+            if value is not None and not is_share(value):
                 raise UsageError(f"--{name.replace('_', '-')} {value} is not possible: use 0 to 1")
+        if self.levels != "auto" and (isinstance(self.levels, str) or not isinstance(self.levels, Sequence)):
+            raise UsageError(f"Levels {self.levels!r} are no list of levels: use 'auto', or numbers as in [0, 1]")
+        for name, kind, how in (("area", Area, "Area.read(...)"), ("tiling", Tiling, "Tiling(800, 200)")):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise UsageError(f"{value!r} is no {name}: give {name}={how}")
 
     @classmethod
     def of(cls, asked: str | Sequence[str] | Text) -> Text:

@@ -17,7 +17,7 @@ from promptile.engine.views import look
 from promptile.errors import ModelError, UsageError
 from promptile.folders import Folder
 from promptile.grid import Window
-from promptile.models.protocols import Detector, Model, View
+from promptile.models.protocols import Detector, Model, Reading, View
 from promptile.prompts.area import Area
 from promptile.rendering import Rendering
 from promptile.run.detections import DetectionStore
@@ -74,6 +74,8 @@ class Search:
     ) -> Search:
         """Load the detector and see how it is to look; see `promptile.segment` for what the arguments mean."""
         found = _detector(detector)
+        if isinstance(found, Reading):
+            found.read(asked.phrases)
         rendering = Rendering.of(source, channels=channels, window=window, limit=found.card.channels)
         axis = None if source.grid.ndim == 2 else int((slices or Slices()).of(source.grid).axis)
         size, overlap = (asked.tiling or Tiling()).resolve(2, found.card.window, share=_SHARE)
@@ -138,7 +140,8 @@ def _levels(source: Source, asked: Text, size: Sequence[int], axis: int | None) 
     if asked.levels != "auto":
         wanted = sorted(set(asked.levels))
         if unknown := [level for level in wanted if level not in flat]:
-            raise UsageError(f"Level {unknown[0]} cannot be looked at: there are {', '.join(map(str, flat))}")
+            there = ", ".join(map(str, flat))
+            raise UsageError(f"Level {unknown[0]} cannot be looked at: use auto or levels among {there}")
         if not wanted:
             raise UsageError("There are no levels to look at: use levels='auto', or some of them")
         return tuple(wanted)

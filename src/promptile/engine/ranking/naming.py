@@ -15,7 +15,7 @@ from promptile.engine.ranking.cutouts import Cutter
 from promptile.engine.ranking.options import Phrases
 from promptile.engine.ranking.ranking import Label, rank
 from promptile.masks import blocks_of
-from promptile.models.protocols import Ranker
+from promptile.models.protocols import Ranker, Reading
 from promptile.run import TiledRun
 
 RANKED = "rank_score"
@@ -34,6 +34,10 @@ class Naming:
 
     phrases: Phrases
     ranker: Ranker
+
+    def __post_init__(self) -> None:
+        if isinstance(self.ranker, Reading):
+            self.ranker.read(self.phrases.all)
 
     @property
     def spec(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from promptile.engine.words import is_share, words_of
 from promptile.errors import UsageError
 
 RANKER = "clip-b32"
@@ -39,17 +40,16 @@ class Phrases:
     threshold: float = THRESHOLD
 
     def __post_init__(self) -> None:
-        given = [self.texts] if isinstance(self.texts, str) else list(self.texts)
-        if wrong := [text for text in given if not isinstance(text, str)]:
-            raise UsageError(f"A text is words, not {wrong[0]!r}: give for instance 'building'")
-        texts = tuple(" ".join(text.split()) for text in given)
+        texts = words_of(self.texts)
         if not texts or not all(texts):
             raise UsageError("A text is empty: say what objects may be, for instance --text building")
         twice = [text for text in texts if texts.count(text) > 1 or text == self.background]
         if twice:
             raise UsageError(f"{twice[0]!r} is given twice: leave one out")
         object.__setattr__(self, "texts", texts)
-        if not 0 <= self.threshold <= 1:
+        if len(words_of(self.background)) != 1:
+            raise UsageError(f"A background is one text, not {self.background!r}: give for instance 'background'")
+        if not is_share(self.threshold):
             raise UsageError(f"A threshold of {self.threshold} is not possible: use 0 to 1")
 
     @property
