@@ -100,6 +100,8 @@ def _check(found: Detections, card: ModelCard, shape: tuple[int, ...], phrases: 
         )
     if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
         raise ModelError(f"Detector {card.name!r} answered with NaN: its detect must return numbers")
+    if ((found.scores < 0) | (found.scores > 1)).any():
+        raise ModelError(f"Detector {card.name!r} answered with scores beyond 0 to 1: its detect must return shares")
     if ((found.phrases < 0) | (found.phrases >= phrases)).any():
         raise ModelError(f"Detector {card.name!r} answered about a phrase that was not asked for")
     if found.masks is not None and found.masks.shape != (n, *shape):

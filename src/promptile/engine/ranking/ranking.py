@@ -75,7 +75,8 @@ def labels_of(logits: NDArray[np.float32], phrases: Phrases) -> list[Label]:
 
 def _check(logits: NDArray[np.float32], shape: tuple[int, int], ranker: Ranker) -> None:
     """Refuse an answer that is none."""
-    if logits.shape != shape or not np.isfinite(logits).all():
+    numbers = np.issubdtype(logits.dtype, np.number)
+    if logits.shape != shape or not numbers or not np.isfinite(logits).all():
         raise ModelError(
             f"Model {ranker.card.name!r} answered with shape {logits.shape}, or not with numbers: its rank must "
             f"return one finite logit for each of {shape[0]} pictures and {shape[1]} phrases"
