@@ -20,12 +20,36 @@ _REFUSED = (
     "everything",
     "text",
     "run",
+    "restart",
+    "level",
+    "skip_outside",
+    "on_overlap",
+    "via",
+    "detector",
+    "detector_weights",
+    "box_threshold",
+    "text_threshold",
+    "ranker",
+    "ranker_weights",
+    "threshold",
+    "background",
     "keep",
     "levels",
     "aoi",
     "min_region",
     "scheduler",
+    "points_per_batch",
+    "pred_iou_thresh",
+    "stability_score_thresh",
+    "simplify",
+    "smooth",
+    "min_area",
+    "fill_holes",
+    "remove_islands",
+    "regularize",
 )
+_UNSAID: tuple[Any, ...] = (None, False, 0, [], "auto", "detector")
+"""What options are that nobody has given."""
 
 
 def add_task(parser: Any) -> None:
@@ -48,7 +72,7 @@ def run_task(options: argparse.Namespace) -> int:
     if options.task == OBJECTS:
         raise UsageError("--slice is for --task edges and --task proposals: leave it out; objects go through slices")
     path = _target(options)
-    source = open_source(options.image, time=options.time, series=options.series)
+    source = open_source(options.image, time=options.time, series=options.series, resample=options.resample)
     task = edges if options.task == "edges" else proposals
     with show_progress(options) as progress:
         written = task(
@@ -70,7 +94,7 @@ def run_task(options: argparse.Namespace) -> int:
 
 def _target(options: argparse.Namespace) -> Path:
     """The one file to write."""
-    if unused := [name for name in _REFUSED if getattr(options, name)]:
+    if unused := [name for name in _REFUSED if getattr(options, name) not in _UNSAID]:
         raise UsageError(f"--{unused[0].replace('_', '-')} means nothing for --task {options.task}: leave it out")
     if len(options.out) != 1:
         suffix = {"edges": ".tif", "proposals": ".parquet"}[options.task]

@@ -22,6 +22,7 @@ from promptile.engine.propose import without_repeats
 from promptile.engine.tasks.outlines import MARGIN, outline_of, strongest, thinned
 from promptile.engine.tasks.scratch import Scratch
 from promptile.engine.tasks.shades import check_shading, shades
+from promptile.engine.words import is_count, is_share
 from promptile.errors import UsageError
 from promptile.grid import Tile, Window, tiles
 from promptile.models.protocols import View
@@ -49,9 +50,9 @@ class Edges:
     box_nms_thresh: float = 0.7
 
     def __post_init__(self) -> None:
-        if self.points_per_side < 1:
+        if not is_count(self.points_per_side):
             raise UsageError(f"points_per_side is {self.points_per_side}: it must be 1 or more")
-        if not 0 <= self.box_nms_thresh <= 1:
+        if not is_share(self.box_nms_thresh):
             raise UsageError(f"box_nms_thresh is {self.box_nms_thresh}: it must be from 0 to 1")
 
 

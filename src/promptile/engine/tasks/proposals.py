@@ -22,6 +22,7 @@ from promptile.engine.propose import without_repeats
 from promptile.engine.tasks.scratch import Scratch
 from promptile.engine.tasks.shades import Shade, check_shading, shades
 from promptile.engine.tasks.tables import check_table, write_table
+from promptile.engine.words import is_count, is_share
 from promptile.errors import UsageError
 from promptile.grid import Tile, Window, tiles
 from promptile.models.protocols import View
@@ -52,9 +53,9 @@ class Ranked:
 
     def __post_init__(self) -> None:
         for name in ("points_per_side", "most"):
-            if getattr(self, name) < 1:
+            if not is_count(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)}: it must be 1 or more")
-        if not 0 <= self.box_nms_thresh <= 1:
+        if not is_share(self.box_nms_thresh):
             raise UsageError(f"box_nms_thresh is {self.box_nms_thresh}: it must be from 0 to 1")
 
 
