@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def write_table(table: pd.DataFrame, grid: Grid, path: Path) -> None:
         else:
             for name in ("bbox", "rle"):
                 frame[name] = [" ".join(map(str, values)) for values in frame[name]]
-            frame.to_file(target, layer="proposals", driver="GPKG", engine="pyogrio")
+            with warnings.catch_warnings():  # images without a place have none, which is no mistake
+                warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
+                frame.to_file(target, layer="proposals", driver="GPKG", engine="pyogrio")
 
 
 def masks_of(runs: Sequence[int], box: Sequence[int]) -> NDArray[np.uint8]:
