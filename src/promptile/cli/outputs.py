@@ -29,17 +29,21 @@ def check_outs(
     `image` is what opens the image again: DICOM results refer to it.
     """
     from promptile import writers
+    from promptile.writers.placing import sidecars
 
     cleaning_of(options, grid)
     places: set[Path] = set()
     for out in options.out:
         path = Path(out).expanduser()
-        for what, other in used.items():
-            if _same(path, Path(other).expanduser()):
-                raise UsageError(f"--out {out} is the {what} itself: choose another name")
-        if path.resolve() in places:
-            raise UsageError(f"--out {out} is given twice: leave one out")
-        places.add(path.resolve())
+        for made in (path, *sidecars(path)):
+            beside = "" if made is path else f" writes {made.name} beside it, which"
+            for what, other in used.items():
+                if _same(made, Path(other).expanduser()):
+                    raise UsageError(f"--out {out}{beside} is the {what} itself: choose another name")
+            if made.resolve() in places:
+                cure = "choose another name" if beside else "leave one out"
+                raise UsageError(f"--out {out}{beside} is given twice: {cure}")
+            places.add(made.resolve())
         writers.check(path, grid, options.overwrite, _shaping_for(path, options))
         writers.check_image(path, grid, image)
     if (
