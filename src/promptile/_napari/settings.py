@@ -16,6 +16,7 @@ from promptile import caches, models
 from promptile.session.places import default_folder
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 MODEL = "basin"
 CACHE_GB = caches.DEFAULT_LIMIT / 1e9
 

@@ -153,6 +153,7 @@ def _add_loading(parser: Any) -> None:
     parser.add_argument("--weights", metavar="F", help="the model's weights file (default: looked for)")
     parser.add_argument("--device", metavar="auto|cpu|cuda|mps", help="where the model computes (default: auto)")
     parser.add_argument("--runtime", metavar="auto|torch|onnx|openvino", help="what computes it (default: auto)")
+    parser.add_argument("--precision", metavar="auto|fp32|bf16|fp16", help="with how many digits (default: auto)")
 
 
 def _add_talk(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:

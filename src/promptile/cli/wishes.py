@@ -27,10 +27,10 @@ def model_of(options: argparse.Namespace, ndim: int) -> str | Model:
     """The model that was named, loaded if more than its name was said."""
     from promptile import models
 
-    if options.weights is None and options.device is None and options.runtime is None:
+    said = {name: getattr(options, name) for name in ("weights", "device", "runtime", "precision")}
+    if not any(said.values()):
         return str(options.model)
     ndim = 2 if slices_of(options) else ndim
-    said = {"weights": options.weights, "device": options.device, "runtime": options.runtime}
     return models.load(options.model, ndim, **said)
 
 

@@ -1,7 +1,7 @@
 """Models by name: entry points of the group ``promptile.models``, ours and third parties' alike.
 
 An entry point names a function ``load(ndim: int) -> Model``; `ndim` is 2 for images, 3 for volumes. It may take
-``weights``, ``device`` and ``runtime`` by name.
+``weights``, ``device``, ``runtime`` and ``precision`` by name.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
+from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -21,7 +22,15 @@ GROUP = "promptile.models"
 CARDS = (".yaml", ".yml", ".json")
 """Names that end so are files: cards of models that Promptile does not know."""
 
-_preferred: dict[str, str | None] = {"device": "auto", "runtime": None}
+_preferred: dict[str, str | None] = {"device": "auto", "runtime": None, "precision": None}
+_PLAIN = {"device": ("auto", "cpu"), "runtime": ("auto",), "precision": ("auto", "fp32")}
+"""What may be said to a model that has no choice: what it does anyway."""
+_CURES = {
+    "weights": "has no weights: leave --weights out",
+    "device": "computes on the CPU only: leave --device {} out",
+    "runtime": "has no choice of runtimes: leave --runtime {} out",
+    "precision": "computes with all digits: leave --precision {} out",
+}
 
 
 def names() -> list[str]:
@@ -36,6 +45,7 @@ def load(
     weights: str | os.PathLike[str] | None = None,
     device: str | None = None,
     runtime: str | None = None,
+    precision: str | None = None,
 ) -> Model:
     """The model of that name, ready for images (`ndim` 2) or volumes (3).
 
@@ -50,12 +60,13 @@ def load(
         Where it computes: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``; without it, as `prefer` has said.
     runtime : str, optional
         What computes: ``auto``, ``torch``, ``onnx``, ``openvino``; without it, as `prefer` has said.
+    precision : str, optional
+        With how many digits: ``auto``, ``fp32``, ``bf16``, ``fp16``; without it, as `prefer` has said.
 
     Raises
     ------
     ModelError
-        If no such model is installed, or it cannot be loaded, or has no weights, devices or runtimes to
-        choose from.
+        If no such model is installed, or it cannot be loaded, or has no such choice.
     """
     try:
         provider = _of_card(name) if name.endswith(CARDS) else _find(name).load()
@@ -63,32 +74,24 @@ def load(
         raise ModelError(
             f"Model {name!r} needs a package that is not installed ({error}): install its extra and try again"
         ) from error
-    return cast("Model", provider(ndim, **_given(name, provider, weights, device, runtime)))
+    said = {"weights": weights, "device": device, "runtime": runtime, "precision": precision}
+    return cast("Model", provider(ndim, **_given(name, provider, said)))
 
 
-def prefer(device: str | None = None, runtime: str | None = None) -> None:
+def prefer(device: str | None = None, runtime: str | None = None, precision: str | None = None) -> None:
     """Say where, and with what, models of this process compute that can choose; None leaves it as it is."""
-    said = {"device": device, "runtime": runtime}
+    said = {"device": device, "runtime": runtime, "precision": precision}
     _preferred.update({key: value for key, value in said.items() if value is not None})
 
 
-def _given(
-    name: str, provider: Any, weights: str | os.PathLike[str] | None, device: str | None, runtime: str | None
-) -> dict[str, Any]:
+def _given(name: str, provider: Any, said: Mapping[str, Any]) -> dict[str, Any]:
     """What was said beside the name, if the model takes it."""
     takes = inspect.signature(provider).parameters
-    if weights is not None and "weights" not in takes:
-        raise ModelError(f"Model {name!r} has no weights: leave --weights out")
-    if "device" not in takes and device not in (None, "auto", "cpu"):
-        raise ModelError(f"Model {name!r} computes on the CPU only: leave --device {device} out")
-    if "runtime" not in takes and runtime not in (None, "auto"):
-        raise ModelError(f"Model {name!r} has no choice of runtimes: leave --runtime {runtime} out")
-    said = {
-        "weights": weights,
-        "device": device or _preferred["device"],
-        "runtime": runtime or _preferred["runtime"],
-    }
-    return {key: value for key, value in said.items() if key in takes and value is not None}
+    for key, value in said.items():
+        if key not in takes and value is not None and value not in _PLAIN.get(key, ()):
+            raise ModelError(f"Model {name!r} {_CURES[key].format(value)}")
+    meant = {key: _preferred.get(key) if value is None else value for key, value in said.items()}
+    return {key: value for key, value in meant.items() if key in takes and value is not None}
 
 
 def _of_card(path: str) -> Any:

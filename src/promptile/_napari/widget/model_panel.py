@@ -6,7 +6,7 @@ import psutil
 from qtpy.QtWidgets import QLabel
 
 from promptile import models
-from promptile._napari.settings import DEVICES, MODEL
+from promptile._napari.settings import DEVICES, MODEL, PRECISIONS
 from promptile._napari.widget.desk import Desk
 from promptile._napari.widget.parts import Panel, choice, form, offer, row
 from promptile._napari.widget.weights import Weights
@@ -29,11 +29,13 @@ class ModelPanel(Panel):
         self.about = QLabel()
         self.about.setWordWrap(True)
         self.weights = Weights(desk)
-        where = row(self.device, self.runtime)
+        self.precision = choice("With how many digits, for models that can choose", self._move)
+        where = row(self.device, self.runtime, self.precision)
         for widget in (form([("Model", self.model), ("Computes", where)]), self.about, self.weights):
             self.inside.addWidget(widget)
         offer(self.device, [(name, name) for name in DEVICES], desk.settings.device)
         offer(self.runtime, [(name, name) for name in RUNTIMES], RUNTIMES[0])
+        offer(self.precision, [(name, name) for name in PRECISIONS], PRECISIONS[0])
         self.list_models(desk.settings.model)
         desk.opened.connect(self._describe)
         desk.changed.connect(self._on_changed)
@@ -70,7 +72,7 @@ class ModelPanel(Panel):
             self._desk.asking.look(model=name)
 
     def _move(self) -> None:
-        models.prefer(self.device.currentData(), self.runtime.currentData())
+        models.prefer(self.device.currentData(), self.runtime.currentData(), self.precision.currentData())
         self._desk.asking.load(self.usable)
 
     def _on_fetched(self, model: str, here: bool) -> None:
