@@ -134,6 +134,18 @@ def test_a_card_without_end(name: str, tmp_path: Path) -> None:
         read_table(card)
 
 
+def test_another_models_snapshot_does_not_take_the_place_of_the_right_one(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("PROMPTILE_CACHE", str(tmp_path / "cache"))
+    given = tmp_path / "clip"
+    given.mkdir()
+    for name, text in {"config.json": '{"model_type": "clip"}', "tokenizer.json": "{}"}.items():
+        (given / name).write_text(text)
+    (given / "model.safetensors").write_bytes(b"x" * 100_000)
+    assert main(["models", "fetch", "grounding-dino-tiny", "--from", str(given)]) == 1
+    assert "of type 'clip' and not grounding-dino: give the files of" in capsys.readouterr().err
+    assert not (tmp_path / "cache" / "weights" / "grounding-dino-tiny").exists()
+
+
 @pytest.mark.parametrize("option", [
     "--level 1", "--restart", "--simplify 1", "--on-overlap first", "--box-threshold 0.3", "--pred-iou-thresh 0.4",
     "--via proposals", "--fill-holes 3", "--detector sam3",

@@ -134,6 +134,8 @@ def _snapshot(wanted: Published, source: Path | None, progress: Progress) -> Pat
         return found  # Hugging Face's own tools have downloaded it
     if source is not None and (missing := lacking(source, wanted.parts)):
         raise ModelError(f"The folder {source} lacks {', '.join(missing)}: it needs all files of {wanted.url}")
+    if source is not None and wanted.types:
+        _check_kind(source, wanted)
     folder.mkdir(parents=True, exist_ok=True)
     whole = source is None and not lacking(folder, wanted.parts)
     for part in wanted.parts:
@@ -143,6 +145,20 @@ def _snapshot(wanted: Published, source: Path | None, progress: Progress) -> Pat
         elif not whole:
             _part(wanted, part, folder, source, progress)
     return folder
+
+
+def _check_kind(source: Path, wanted: Published) -> None:
+    """Refuse another model's snapshot before it takes the place of the right one."""
+    try:
+        said = json.loads((source / "config.json").read_bytes())
+    except ValueError:
+        return  # the file itself is refused when its turn comes
+    kind = said.get("model_type") if isinstance(said, dict) else None
+    if kind not in wanted.types:
+        raise ModelError(
+            f"The folder {source} holds a model of type {kind!r} and not {' or '.join(wanted.types)}: "
+            f"give the files of {wanted.url}"
+        )
 
 
 def _part(wanted: Published, part: Part, folder: Path, source: Path | None, progress: Progress) -> None:

@@ -61,6 +61,7 @@ class Hosted:
             name=self.name,
             repository=self.repository,
             parts=SNAPSHOT,
+            types=self.types,
             licence=self.licence,
             terms=self.terms,
             abilities=(self.ability,),

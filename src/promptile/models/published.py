@@ -100,6 +100,8 @@ class Published:
     parts : tuple of Part
         Where the weights are no single file but a snapshot: a folder, called as the first of `files`, of these files.
         The `url` is the folder's then. The largest file comes last.
+    types : tuple of str
+        What the snapshot says that it is, one of these.
     abilities : tuple of str
         What the model can do, to be told before its weights are here.
     facts : Facts, optional
@@ -117,6 +119,7 @@ class Published:
     snapshot: tuple[str, ...] = ()
     recipe: str = ""
     parts: tuple[Part, ...] = ()
+    types: tuple[str, ...] = ()
     abilities: tuple[str, ...] = ()
     facts: Facts | None = None
 
