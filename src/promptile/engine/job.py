@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from promptile import __version__, models
 from promptile.engine.embedder import Embedder
 from promptile.engine.lattice import Tiling
 from promptile.engine.objects import Grower
+from promptile.engine.respaced import respaced
 from promptile.engine.slices import SliceGrower, Slices
 from promptile.engine.views import look
 from promptile.errors import ModelError, UsageError
@@ -62,6 +65,7 @@ class Job:
         if found.card.ndim == 2 and ndim == 3:
             asked = asked or Slices().of(source.grid)
         _check_fits(found, ndim, asked, everything=everything)
+        found = respaced(found, spacing_of(source, asked))
         rendering = Rendering.of(source, channels=channels, window=window, limit=found.card.channels)
         share = _SHARE[ndim] if everything else 2
         size, overlap = (tiling or Tiling()).resolve(found.card.ndim, found.card.window, share=share)
@@ -129,6 +133,12 @@ class Job:
                 f"Model {self.model.card.name!r} cannot answer prompts: it needs the methods embed and predict"
             )
         return self.model
+
+
+def spacing_of(source: Source, slices: Slices | None) -> tuple[float, ...]:
+    """Between samples of what a model is shown: the image, or a slice of a volume."""
+    spacing = source.grid.spacing
+    return spacing if slices is None else tuple(np.delete(spacing, int(slices.axis)).tolist())
 
 
 def _loaded(model: str | Model, ndim: int) -> Model:

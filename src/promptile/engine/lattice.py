@@ -16,7 +16,8 @@ from promptile.grid import Window, starts
 Index = tuple[int, ...]
 """Position of a window in its lattice, in array order."""
 
-_SIZE = {2: 1024, 3: 128}
+SIZE = {2: 1024, 3: 128}
+"""Side of a window in samples, where neither model nor user says another."""
 _SMALLEST = 16
 
 _MOST_SHARED = 7 / 8
@@ -51,9 +52,9 @@ class Tiling:
         UsageError
             If the size is too small or the overlap does not fit it.
         """
-        size = (self.size,) * ndim if self.size is not None else tuple(window) or (_SIZE[ndim],) * ndim
+        size = (self.size,) * ndim if self.size is not None else tuple(window) or (SIZE[ndim],) * ndim
         overlap = tuple(s // share if self.overlap is None else self.overlap for s in size)
-        if min(size) < _SMALLEST:
+        if self.size is not None and min(size) < _SMALLEST:
             raise UsageError(f"Tile size {min(size)} is too small: use --tile {_SMALLEST} or more")
         for s, o in zip(size, overlap, strict=True):
             if not 2 <= o <= s * _MOST_SHARED:

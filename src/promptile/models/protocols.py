@@ -63,6 +63,8 @@ class ModelCard:
     max_points: int | None = None
     window: tuple[int, ...] = ()
     """The window shape it works best with; empty: any."""
+    spacing: tuple[float, ...] | None = None
+    """The distance between samples that it wants along each axis, in millimetres; None: as it comes."""
     thresholds: Thresholds | None = None
     """A detector's own defaults."""
     licence: str = ""

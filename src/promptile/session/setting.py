@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from promptile import models
-from promptile.engine.job import Job
+from promptile.engine.job import Job, spacing_of
 from promptile.engine.objects import Grower
+from promptile.engine.respaced import respaced
 from promptile.engine.slices import SliceGrower, Slices
 from promptile.errors import ModelError
 from promptile.models.protocols import Model, ModelCard
@@ -82,14 +83,14 @@ class Setting:
             If the model is not installed, or answers differently today.
         """
         name, digest = stored["model"]["name"], stored["model"]["digest"]
-        found = model or models.load(name, axes_of(stored, source))
+        slices = Slices.from_json(stored["slices"]) if stored.get("slices") else None
+        found = respaced(model or models.load(name, axes_of(stored, source)), spacing_of(source, slices))
         if found.card.digest != digest:
             raise ModelError(
                 f"Model {name!r} is not the one that answered then (its digest was {digest[:12]}, now "
                 f"{found.card.digest[:12]}): install that version of it and of its weights"
             )
         size, overlap = (tuple(stored["tiling"][key]) for key in ("size", "overlap"))
-        slices = Slices.from_json(stored["slices"]) if stored.get("slices") else None
         rendering = Rendering.from_json(stored["rendering"])
         return cls(Job(source, found, rendering, size, overlap, slices), stored["level"])
 
