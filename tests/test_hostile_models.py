@@ -18,6 +18,7 @@ from promptile.engine.ranking.ranking import rank
 from promptile.errors import ModelError, UsageError
 from promptile.models.generic.reading import read_table
 from promptile.models.protocols import Detections, ModelCard, Thresholds
+from promptile.writers.placing import staged
 
 TRUTH = np.zeros((60, 80), np.int32)
 TRUTH[10:30, 20:60] = 1
@@ -190,3 +191,27 @@ def test_proposals_of_a_slice_are_written_without_a_word(volume: Path, recwarn) 
     out = volume.with_name("proposals.gpkg")
     assert main(["segment", str(volume), "--task", "proposals", "--slice", "5", "--out", str(out)]) == 0
     assert not [str(w.message) for w in recwarn if w.category is UserWarning]
+
+
+@pytest.mark.parametrize("options", [["measure", "RUN", "--out"], ["segment", "IMAGE", "--task", "edges", "--out"]])
+def test_a_folder_is_not_replaced_by_a_file(options: list[str], tmp_path: Path, capsys) -> None:
+    image, run = tmp_path / "scene.tif", tmp_path / "a.run.zarr"
+    profile = {"driver": "GTiff", "width": 80, "height": 60, "count": 1, "dtype": "uint8"}
+    with rasterio.open(image, "w", **profile, transform=rasterio.Affine(2, 0, 400000, 0, -2, 5e6)) as file:
+        file.write(TRUTH.astype(np.uint8), 1)
+    pt.segment(str(image), pt.Prompts.of(points=[(20, 30)]), model=Perfect(2), out=run)
+    folder = tmp_path / ("mine.csv" if options[0] == "measure" else "mine.tif")
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    places = {"RUN": str(run), "IMAGE": str(image)}
+    assert main([*(places.get(option, option) for option in options), str(folder), "--overwrite"]) in (1, 2)
+    assert "is a folder and is not replaced" in one_line(capsys)
+    with pytest.raises(IsADirectoryError), staged(folder) as place:
+        place.write_text("a table")
+    assert [p.name for p in folder.iterdir()] == ["notes.txt"]
+
+
+def test_a_table_is_written_once(tmp_path: Path, capsys) -> None:
+    assert main(["measure", "a.run.zarr", *(f"--out={tmp_path / name}" for name in ("a.csv", "./a.csv"))]) == 2
+    assert "is given twice" in one_line(capsys)
+    assert list(tmp_path.iterdir()) == []

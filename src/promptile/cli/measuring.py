@@ -8,6 +8,7 @@ from typing import Any
 
 from promptile.cli.commands import image_of
 from promptile.cli.statuses import OK
+from promptile.errors import UsageError
 
 _SHOWN = ("id", "category", "volume_ml", "surface_mm2", "diameter_mm", "mean", "std")
 
@@ -17,8 +18,9 @@ def measure_run(options: argparse.Namespace) -> int:
     from promptile.measuring import check_table, measure_objects, plain, table_of, write_table
     from promptile.run import Run
 
-    for path in options.out:
-        check_table(path, overwrite=options.overwrite)
+    tables = [check_table(path, overwrite=options.overwrite).resolve() for path in options.out]
+    if twice := [path for path, table in zip(options.out, tables, strict=True) if tables.count(table) > 1]:
+        raise UsageError(f"--out {twice[-1]} is given twice: leave one out")
     run = Run.open(options.run)
     image = image_of(run, options.image)
     rows = table_of(measure_objects(run, image), run.grid)

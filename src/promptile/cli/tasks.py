@@ -100,7 +100,9 @@ def _target(options: argparse.Namespace) -> Path:
         suffix = {"edges": ".tif", "proposals": ".parquet"}[options.task]
         raise UsageError(f"--task {options.task} writes one file: give one --out NAME{suffix}")
     path = Path(options.out[0]).expanduser()
-    if path.exists() and (path.is_dir() or not options.overwrite):
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder and is not replaced: choose another name")
+    if path.exists() and not options.overwrite:
         raise UsageError(f"{path} exists: add --overwrite to replace it, or choose another name")
     if path.exists() and Path(options.image).expanduser().exists() and path.samefile(Path(options.image).expanduser()):
         raise UsageError(f"--out {path} is the image: choose another name")

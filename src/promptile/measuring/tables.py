@@ -51,6 +51,8 @@ def check_table(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pat
         raise OutputError(f"{path.name} is no table: use a name that ends with {' or '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise OutputError(f"Folder {path.parent} does not exist: create it with `mkdir -p {path.parent}`")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder and is not replaced: choose another name")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path} exists: add --overwrite to replace it, or choose another name")
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -29,7 +30,8 @@ def sidecars(path: str | os.PathLike[str]) -> tuple[Path, ...]:
 def staged(path: Path) -> Iterator[Path]:
     """A place to make `path` in: the same name in a hidden folder beside it.
 
-    What lies in that folder at the end takes its place, `path` itself last; after an error nothing is left.
+    What lies in that folder at the end takes its place, `path` itself last; after an error nothing is left. A folder
+    is only replaced by a folder.
     """
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
@@ -44,6 +46,8 @@ def _place(folder: Path, path: Path) -> None:
     for suffix in _SIDECARS.get(path.suffix.lower(), ()):
         path.with_name(path.name[: -len(path.suffix)] + suffix).unlink(missing_ok=True)
     if path.is_dir():
+        if not (folder / path.name).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         path.replace(folder / f"{path.name}.replaced")
     for file in made:
         file.replace(path.with_name(file.name))
