@@ -13,7 +13,7 @@ from promptile.errors import ModelError
 from promptile.models.fetching import check_consent
 from promptile.models.hosted import needed
 from promptile.models.protocols import Promptable
-from promptile.models.sam2.variants import VARIANTS
+from promptile.models.sam2.variants import VARIANTS, Hiera
 from promptile.models.weights import find, in_hub_cache
 
 
@@ -51,7 +51,9 @@ def load(
     path = find(name, variant.files, variant.url, weights)
     with needed(name):
         from promptile.models.sam2.model import Sam2
-    return Sam2.load(variant, path, device, precision=precision)
+        from promptile.models.sam2.remembering import RememberingSam2
+    kind = RememberingSam2 if isinstance(variant.encoder, Hiera) else Sam2
+    return kind.load(variant, path, device, precision=precision)
 
 
 def _in_folder(folder: Path, names: tuple[str, ...]) -> Path:

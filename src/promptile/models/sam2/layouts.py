@@ -94,6 +94,36 @@ OFFICIAL = Layout(
 )
 """The files that the authors of SAM 2 publish; points have a table each, see `whole`."""
 
+PLAIN_MEMORY = Layout()
+"""All of the network for videos, as `transformers` names it."""
+
+OFFICIAL_MEMORY = Layout(
+    renames=(
+        (r"^memory_temporal_positional_encoding", "maskmem_tpos_enc"),
+        (r"^no_memory_positional_encoding", "no_mem_pos_enc"),
+        (r"^no_object_pointer", "no_obj_ptr"),
+        (r"^occlusion_spatial_embedding_parameter", "no_obj_embed_spatial"),
+        (r"^object_pointer_proj\.", "obj_ptr_proj."),
+        (r"^temporal_positional_encoding_projection_layer\.", "obj_ptr_tpos_proj."),
+        (r"^memory_attention\.layer_norm\.", "memory_attention.norm."),
+        *(
+            (rf"\.mask_downsampler\.layers\.{i}\.{part}\.", f".mask_downsampler.encoder.{3 * i + place}.")
+            for i in range(4)
+            for place, part in enumerate(("conv", "layer_norm"))
+        ),
+        (r"\.mask_downsampler\.final_conv\.", ".mask_downsampler.encoder.12."),
+        (r"^memory_encoder\.feature_projection\.", "memory_encoder.pix_feat_proj."),
+        (r"^memory_encoder\.projection\.", "memory_encoder.out_proj."),
+        (r"^memory_encoder\.memory_fuser\.", "memory_encoder.fuser."),
+        (r"\.depthwise_conv\.", ".dwconv."),
+        (r"\.pointwise_conv(\d)\.", r".pwconv\1."),
+        (r"(\.fuser\.layers\.\d+)\.layer_norm\.", r"\1.norm."),
+        (r"(\.fuser\.layers\.\d+)\.scale$", r"\1.gamma"),
+        *OFFICIAL.renames,
+    )
+)
+"""The same in the files of the authors."""
+
 
 def layout_of(keys: Collection[str]) -> Layout:
     """The layout of a file by its keys; that of transformers if in doubt."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -94,7 +94,7 @@ class Sam2:
         self._again: Callable[[], Sam2] | None = None
 
     @classmethod
-    def load(cls, variant: Variant, path: Path, device: str = "auto", *, precision: str = "auto") -> Sam2:
+    def load(cls, variant: Variant, path: Path, device: str = "auto", *, precision: str = "auto") -> Self:
         """The model with the weights of a file.
 
         Raises
