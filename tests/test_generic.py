@@ -252,3 +252,19 @@ def test_what_computes_must_fit_the_files(cards) -> None:
     wrong.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ModelError, match="has no method 'decode': say which with method"):
         load(wrong, 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("side: 256", "side: 100", r"image\.side is 100, and encoder\.onnx takes 256"),
+        ("padding: -1", "axes: 4", r"points\.axes is 4, and decoder\.onnx takes 3"),
+    ],
+)
+def test_sizes_must_be_those_of_the_files(old: str, new: str, said: str, cards) -> None:
+    """Said when the model is loaded, and not once for each object."""
+    text = cards("sam").read_text(encoding="utf-8")
+    wrong = cards("sam").with_name("wrong.yaml")
+    wrong.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ModelError, match=said):
+        load(wrong, 2)

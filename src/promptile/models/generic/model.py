@@ -84,6 +84,7 @@ class Generic:
         """
         card = read_card(path)
         encoder, decoder, used = computed(card, device, runtime)
+        _check_sizes(card, encoder, decoder)
         model = cls(card, encoder, decoder, f"{_VERSION} {card.digest()} {used}")
         model._again = partial(cls.load, path, device, used)
         return model
@@ -170,3 +171,18 @@ class Generic:
         side = self._card.image.side // _MASK
         known = (self._decoder.shape("mask") or [None, None])[-2:]
         return known[0] or side, known[1] or side
+
+
+def _check_sizes(card: Card, encoder: Computed, decoder: Computed) -> None:
+    """Refuse sizes of the card that the files do not take, as far as they say."""
+    side, axes = card.image.side, card.points.axes
+    for length in (encoder.shape("image") or [])[-2:]:
+        if length not in (None, side):
+            raise ModelError(
+                f"{card.path}: image.side is {side}, and {card.encoder.file.name} takes {length}: use that"
+            )
+    points = decoder.shape("points")
+    if points and axes not in (None, len(points)):
+        raise ModelError(
+            f"{card.path}: points.axes is {axes}, and {card.decoder.file.name} takes {len(points)}: use that"
+        )
