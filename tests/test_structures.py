@@ -157,6 +157,21 @@ def test_what_is_no_structure_set_is_said(tmp_path, series):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("change", [
+    (lambda file: setattr(file.SegmentSequence[0], "SegmentNumber", 77), "samples of segment 1, but does not say what"),
+    (lambda file: setattr(file, "Rows", 3), r"damaged or incomplete \(ValueError\)"),
+])  # fmt: skip
+def test_segments_that_do_not_fit_their_description(tmp_path, series, change):
+    """Nothing is left out, or put elsewhere, without a word."""
+    result = result_of(series)
+    path = writers.write(result, tmp_path / "a.seg.dcm")
+    file = pydicom.dcmread(path)
+    change[0](file)
+    file.save_as(path)
+    with pytest.raises(PromptError, match=change[1]):
+        pt.Prompts.read(path, result.grid)
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["ibsi_STS_001_CT", "ibsi_STS_001_MR_T1"])
 def test_a_radiologists_contours(shared, name):

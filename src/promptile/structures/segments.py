@@ -33,6 +33,8 @@ def read(file: Any, grid: Grid, name: str) -> list[Structure]:
             inside = np.argwhere(samples == number if labelled else samples >= half)
             if len(inside):
                 places[number].append(_on_grid(inside, frame, shared, grid, name))
+    if untold := places.keys() - {int(s.SegmentNumber) for s in file.SegmentSequence}:
+        raise SourceError(f"{name} has samples of segment {min(untold)}, but does not say what that is: get it again")
     return [
         Structure.of(_id(s), str(s.get("SegmentLabel") or ""), places[int(s.SegmentNumber)])
         for s in file.SegmentSequence
@@ -48,11 +50,15 @@ def _frames(file: Any) -> Iterator[NDArray[np.integer[Any]]]:
         yield from iter_pixels(file)
         return
     size = int(file.Rows) * int(file.Columns)
+    bits = size * int(file.get("NumberOfFrames") or 1)
     packed = np.frombuffer(file.PixelData, np.uint8)
-    for first in range(0, size * int(file.get("NumberOfFrames") or 1), size):
+    least = -(-bits // 8)
+    if len(packed) not in (least, least + least % 2):
+        raise ValueError(f"{len(packed)} bytes for {bits} samples")
+    for first in range(0, bits, size):
         some = packed[first // 8 : -(-(first + size) // 8)]
-        bits = np.unpackbits(some, bitorder="little")[first % 8 :][:size]
-        yield bits.reshape(int(file.Rows), int(file.Columns))
+        samples = np.unpackbits(some, bitorder="little")[first % 8 :][:size]
+        yield samples.reshape(int(file.Rows), int(file.Columns))
 
 
 def _id(segment: Any) -> int:
