@@ -113,6 +113,23 @@ def test_a_ranker_that_answers_words() -> None:
         list(rank(run, Cuts(), Words(), pt.Phrases("house")))
 
 
+@pytest.mark.parametrize("points", [[(20, 30), (50, 70)], []])
+def test_objects_without_samples_are_called_nothing(points, tmp_path) -> None:
+    class Likes(Says):
+        def rank(self, pictures, phrases):
+            assert all(min(picture.shape) > 0 for picture in pictures)
+            return np.tile(np.arange(len(phrases), 0, -1.0), (len(pictures), 1))
+
+    image, out = scene_of(TRUTH), tmp_path / "a.run.zarr"
+    if points:  # the second hits no object of the model
+        run = pt.segment(image, pt.Prompts.of(points=points), model=Perfect(2), out=out)
+    else:
+        run = pt.segment(image, text="house", detector=Says(0.1), model=Perfect(2), out=out)
+    assert len(run.objects) == len(points)
+    named = pt.classify(run, ["house"], ranker=Likes(), image=image)
+    assert named.run.objects["category"].tolist() == ["house", ""][: len(points)]
+
+
 @pytest.mark.parametrize("value", [".nan", ".inf"])
 def test_numbers_of_a_card_are_finite(value: str, tmp_path: Path) -> None:
     card = tmp_path / "card.yaml"

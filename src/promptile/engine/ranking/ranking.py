@@ -48,12 +48,18 @@ def loaded(ranker: str | Model) -> Ranker:
 
 
 def rank(run: Run, cutter: Cutter, ranker: Ranker, phrases: Phrases) -> Iterator[tuple[int, Label]]:
-    """Each object of a run, by id, and what it is; a few pictures are held at a time."""
+    """Each object of a run, by id, and what it is: those without samples first, which are nothing.
+
+    A few pictures are held at a time.
+    """
     table = run.objects
-    boxes = np.array(table["bbox"].to_list(), np.int64).reshape(len(table), 2, -1)
-    objects = zip(table["id"].tolist(), boxes, strict=True)
+    boxes = {
+        i: Window.between(*np.reshape(b, (2, -1)).tolist()) for i, b in zip(table["id"], table["bbox"], strict=True)
+    }
+    yield from ((int(i), Label("", 0.0)) for i, box in boxes.items() if box.empty)
+    objects = ((int(i), box) for i, box in boxes.items() if not box.empty)
     while some := list(itertools.islice(objects, _TOGETHER)):
-        pictures = [cutter.picture(Window.between(*box), partial(run.mask, object_id)) for object_id, box in some]
+        pictures = [cutter.picture(box, partial(run.mask, object_id)) for object_id, box in some]
         logits = np.asarray(ranker.rank(pictures, phrases.all))
         _check(logits, (len(pictures), len(phrases.all)), ranker)
         yield from zip((object_id for object_id, _ in some), labels_of(logits, phrases), strict=True)
