@@ -186,13 +186,14 @@ class _From:
 
 def _get(wanted: Published, source: _From, target: Path, progress: Progress) -> None:
     """Put one file in its place, if it is the right one."""
+    if source.path is not None and wanted.parts and not source.path.is_file():
+        raise Absent(str(source.path))
+    target.parent.mkdir(parents=True, exist_ok=True)  # files of a snapshot may lie in folders of their own
     unfinished = target.with_name(target.name + _UNFINISHED)
     expected = source.sha256
     if source.path is None:
         promised = download(wanted.model, source.url, unfinished, progress)
         expected = expected or promised
-    elif wanted.parts and not source.path.is_file():
-        raise Absent(str(source.path))
     else:
         copy(source.path, unfinished, progress)
     _verify(unfinished, wanted, expected)
