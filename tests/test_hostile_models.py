@@ -232,3 +232,15 @@ def test_a_table_is_written_once(tmp_path: Path, capsys) -> None:
     assert main(["measure", "a.run.zarr", *(f"--out={tmp_path / name}" for name in ("a.csv", "./a.csv"))]) == 2
     assert "is given twice" in one_line(capsys)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_area_of_objects_on_a_map_is_printed(tmp_path: Path, capsys) -> None:
+    image, run = tmp_path / "scene.tif", tmp_path / "a.run.zarr"
+    profile = {"driver": "GTiff", "width": 80, "height": 60, "count": 2, "dtype": "uint8", "crs": "EPSG:32633"}
+    with rasterio.open(image, "w", **profile, transform=rasterio.Affine(2, 0, 400000, 0, -2, 5e6)) as file:
+        file.write(np.stack([TRUTH, TRUTH]).astype(np.uint8))
+    pt.segment(str(image), pt.Prompts.of(points=[(20, 30)]), model=Perfect(2), out=run)
+    assert main(["measure", str(run)]) == 0
+    names, values = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert names == ["id", "category", "area_m2", "mean_1", "std_1", "mean_2", "std_2"]
+    assert float(values[1]) == pytest.approx(3200, rel=1e-3)  # on the ground

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from typing import Any
 
 from promptile.cli.commands import image_of
 from promptile.cli.statuses import OK
 from promptile.errors import UsageError
 
-_SHOWN = ("id", "category", "volume_ml", "surface_mm2", "diameter_mm", "mean", "std")
+_FOR_FILES = re.compile(r"[zyx](\d|_(min|max).*)|volume_mm3")
+"""Columns that a terminal has no room for: the bounding boxes, and a volume that is there in ml."""
 
 
 def measure_run(options: argparse.Namespace) -> int:
@@ -37,12 +39,11 @@ def measure_run(options: argparse.Namespace) -> int:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    """The measurements as aligned columns; the bounding boxes are for files."""
+    """The measurements as aligned columns."""
     if not rows:
         print("0 objects")
         return
-    in_a_volume = [name for name in _SHOWN if name in rows[0]]
-    names = in_a_volume if "volume_ml" in rows[0] else [n for n in rows[0] if not n[-1].isdigit() and "_m" not in n[1:]]
+    names = [name for name in rows[0] if not _FOR_FILES.fullmatch(name)]
     lines = [names, *([_text(row[name]) for name in names] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
     for line in lines:
