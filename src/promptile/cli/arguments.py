@@ -74,6 +74,7 @@ def _add_segment(commands: Any) -> None:
     _add_loading(how)
     how.add_argument("--level", default="auto", metavar="auto|N", help="resolution at which points are asked, 0 = full")
     _add_view(how, "half a tile; for everything an eighth")
+    how.add_argument("--memory", action="store_true", help="slice by slice, by the model's own memory (SAM 2)")
     how.add_argument("--skip-outside", action="store_true", help="leave out prompts that lie outside the image")
     _add_image_choice(how)
     add_text(parser.add_argument_group("texts"))

@@ -38,10 +38,11 @@ def slices_of(options: argparse.Namespace) -> Slices | None:
     """How a volume is asked about slice by slice; None if nothing was said about it."""
     from promptile.engine.slices import Slices
 
-    if options.axis is None and options.planes is None:
+    memory = getattr(options, "memory", False)  # other commands than `segment` follow nothing
+    if options.axis is None and options.planes is None and not memory:
         return None
     axis: int | Literal["auto"] = "auto" if options.axis in (None, "auto") else int(options.axis)
-    return Slices(axis, int(options.planes or 1))
+    return Slices(axis, int(options.planes or 1), memory=memory)
 
 
 def prompts_of(options: argparse.Namespace, grid: Grid) -> Prompts | None:

@@ -72,7 +72,7 @@ class Embedder:
 
     def prepare(self, window: Window, level: int) -> None:
         """Make the embedding of a window or read it from the disk, so that the next prediction need not wait for it."""
-        self._seen(window, level)
+        self.seen(window, level)
 
     def known(self, window: Window, level: int) -> bool:
         """Whether the embedding of a window is in memory or on disk."""
@@ -87,7 +87,7 @@ class Embedder:
 
     def predict(self, window: Window, level: int, prompt: WindowPrompt) -> Masks:
         """The model's candidates for one object in one window; no data is never object."""
-        seen = self._seen(window, level)
+        seen = self.seen(window, level)
         self.checkpoint()
         masks = self.model.predict(seen.embedding, prompt)
         check_masks(masks, self.model.card, window.shape)
@@ -118,9 +118,10 @@ class Embedder:
     def on_image(self, window: Window, level: int, points: NDArray[np.float64]) -> NDArray[np.bool_]:
         """``(n,)``: which points, in the window's index coordinates, lie where the image has data."""
         places = np.clip(np.rint(points).astype(int), 0, np.subtract(window.shape, 1))
-        return np.asarray(self._seen(window, level).valid[tuple(places.T)], bool)
+        return np.asarray(self.seen(window, level).valid[tuple(places.T)], bool)
 
-    def _seen(self, window: Window, level: int) -> Seen:
+    def seen(self, window: Window, level: int) -> Seen:
+        """What the model keeps of a window; looked at now if it is neither in memory nor on disk."""
         return self._cache.get((window, level), lambda: self._look(window, level))
 
     def _look(self, window: Window, level: int) -> Seen:

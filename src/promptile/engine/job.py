@@ -13,7 +13,7 @@ from promptile.engine.embedder import Embedder
 from promptile.engine.lattice import Tiling
 from promptile.engine.objects import Grower
 from promptile.engine.respaced import respaced
-from promptile.engine.slices import SliceGrower, Slices
+from promptile.engine.slices import SliceGrower, Slices, check_remembers
 from promptile.engine.views import look
 from promptile.errors import ModelError, UsageError
 from promptile.grid import Window
@@ -164,6 +164,8 @@ def _check_fits(model: Model, ndim: int, slices: Slices | None, *, everything: b
             f"Model {card.name!r} takes 2D images, and everything in a volume needs one that takes volumes: "
             "use prompts, or choose another --model"
         )
+    if slices.memory:
+        check_remembers(model)
     if not isinstance(model, Promptable):
         raise ModelError(
             f"Model {card.name!r} takes 2D images and no prompts, and this one is {ndim}D: choose another --model"

@@ -64,7 +64,7 @@ class Setting:
         job = replace(self.job, slices=after)
         other = Setting(job, self.level, self.checkpoint)
         grower = self.grower
-        if isinstance(grower, SliceGrower) and (before.axis, before.planes) == (after.axis, after.planes):
+        if isinstance(grower, SliceGrower) and replace(before, reach="both") == replace(after, reach="both"):
             other.__dict__["grower"] = grower.reaching(after)
         return other
 

@@ -17,6 +17,7 @@ from promptile.engine.objects import Grower, Grown
 from promptile.engine.slices.marks import Limits, Marks, limits_of, marks_of
 from promptile.engine.slices.options import Slices
 from promptile.engine.slices.propagation import Found, Propagator, Wish, propagate
+from promptile.engine.slices.remembering import RememberingStack, recall
 from promptile.engine.slices.solid import section, stacked, voted
 from promptile.engine.slices.stack import Stack
 from promptile.engine.slices.walk import Arrival
@@ -69,7 +70,8 @@ class SliceGrower(Grower):
         self.slices = slices
         self.axis = int(slices.axis)
         others = [axis for axis in range(3) if axis != self.axis and slices.planes == 3]
-        self.stacks = [Stack(source, axis, rendering, model, tiling) for axis in (self.axis, *others)]
+        kind = RememberingStack if slices.memory else Stack
+        self.stacks = [kind(source, axis, rendering, model, tiling) for axis in (self.axis, *others)]
         self.embedder = _StackEmbedder(self.stacks)
         self.level = level
         size, overlap = (
@@ -77,7 +79,7 @@ class SliceGrower(Grower):
         )
         self.lattices = [Lattice(source.grid.coarsen(factors).shape, size, overlap) for factors in source.levels]
         self.arrived: Callable[[Arrival], None] = lambda _: None
-        self.propagator: Propagator = propagate
+        self.propagator: Propagator = recall if slices.memory else propagate
 
     def grow(
         self, prompt: Prompt, candidate: int | None = None, glimpse: Callable[[Candidates], None] = lambda _: None
@@ -103,7 +105,7 @@ class SliceGrower(Grower):
         return Grown(mask, found.score, tiles, found.open_edge, 0, candidates)
 
     def reaching(self, slices: Slices) -> SliceGrower:
-        """The same, followed as far as `slices` of the same axis says; it shares what was looked at and answered."""
+        """The same with another reach; it shares what was looked at and answered."""
         other = copy(self)
         other.slices = slices
         return other

@@ -30,11 +30,14 @@ class Slices:
         1, or 3: along all axes, and what most of them say; for volumes with equal spacing only.
     reach : {"both", "forward", "backward"} or int
         Which way from the marks, or up to the slice of that index.
+    memory : bool
+        Whether objects are followed by the model's own memory of slices; for models that have one.
     """
 
     axis: int | Literal["auto"] = "auto"
     planes: int = 1
     reach: Reach = "both"
+    memory: bool = False
 
     def of(self, grid: Grid) -> Slices:
         """The same with an axis of a volume instead of ``auto``.
@@ -78,7 +81,8 @@ class Slices:
         return min(first, self.reach), max(last, self.reach)
 
     def to_json(self) -> dict[str, Any]:
-        return {"axis": self.axis, "planes": self.planes, "reach": self.reach}
+        said = {"axis": self.axis, "planes": self.planes, "reach": self.reach}
+        return said | ({"memory": True} if self.memory else {})
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Slices:

@@ -63,6 +63,8 @@ class Wish:
         Called with the first answers, in their slice.
     arrived : callable
         Called with each slice as it comes.
+    walk : type of Walk
+        What follows it from a slice to the next.
     """
 
     limits: Limits
@@ -70,10 +72,11 @@ class Wish:
     candidate: int | None = None
     glimpse: Callable[[Candidates], None] = lambda _: None
     arrived: Callable[[Arrival], None] = lambda _: None
+    walk: type[Walk] = Walk
 
 
 class Propagator(Protocol):
-    """Anything that follows an object through slices, such as a model with a memory of its own."""
+    """Anything that follows an object through slices."""
 
     def __call__(self, stack: Stack, marks: Sequence[Marks], wish: Wish) -> Found:
         """The object that marks mean."""
@@ -116,7 +119,7 @@ class _State:
         self._stack = stack
         self._known = dict(sorted(known.items()))
         self._limits = wish.limits
-        self._walks = {i: Walk(stack, self._known, i, wish.limits, arrived) for i in self._known}
+        self._walks = {i: wish.walk(stack, self._known, i, wish.limits, arrived) for i in self._known}
 
     def at(self, index: int) -> Sheet:
         """The object in one slice; no more is looked at than needed for that."""

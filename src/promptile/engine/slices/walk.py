@@ -96,8 +96,8 @@ class Walk:
         self.open_edge = known[start].answer.open_edge
         self.denied: set[int] = set()
         """Slices in which marks say that what comes from here is no part of the object."""
-        self._known = known
-        self._limits = limits
+        self.known = known
+        self.limits = limits
         self._arrived = arrived
         self._queue = deque((start, way, self.sheets[start]) for way in (1, -1))
         self._appearance = Appearance(stack, start, self.sheets[start])
@@ -107,7 +107,7 @@ class Walk:
         waiting: deque[tuple[int, int, Sheet]] = deque()
         while self._queue:
             index, way, pieces = self._queue.popleft()
-            if not self._limits.first <= index + way <= self._limits.last:
+            if not self.limits.first <= index + way <= self.limits.last:
                 continue
             if first <= index + way <= last:
                 self._step(index, way, pieces)
@@ -118,10 +118,11 @@ class Walk:
     def _step(self, index: int, way: int, pieces: Sheet) -> None:
         """From some pieces of a slice to the next one."""
         there = index + way
-        marked = self._known.get(there)
+        marked = self.known.get(there)
         if marked is not None:  # the user has seen that slice: what goes on into what is known there is known
             pieces = apart(pieces, marked.answer.sheet)
-        found = union(*[sheet for group in _groups(pieces) for sheet in self._into(index, there, way, group)])
+        groups = self._together(index, way, pieces)
+        found = union(*[sheet for group in groups for sheet in self._into(index, way, group)])
         if marked is not None:
             apart_ = apart(found, marked.answer.sheet)
             found = tuple(piece for piece in apart_ if marked.admits(piece))
@@ -129,10 +130,19 @@ class Walk:
                 self.denied.add(there)
         self._add(there, found, (way,))
 
-    def _into(self, index: int, there: int, way: int, group: Sheet) -> Iterator[Sheet]:
-        """What a slice shows of pieces of its neighbour, if it is the same object; branches of it are followed."""
-        answer = self.stack.ask(Question(there, shown=group))
-        sheet = cut(answer.sheet, self._limits.window)
+    def _together(self, index: int, way: int, pieces: Sheet) -> Iterator[Sheet]:
+        """The pieces of a slice that the next one is asked for together."""
+        yield from _groups(pieces)
+
+    def _ask(self, index: int, way: int, group: Sheet) -> Answer:
+        """What the next slice shows of pieces of this one."""
+        return self.stack.ask(Question(index + way, shown=group))
+
+    def _into(self, index: int, way: int, group: Sheet) -> Iterator[Sheet]:
+        """What the next slice shows of pieces of this one, if it is the same object; branches of it are followed."""
+        there = index + way
+        answer = self._ask(index, way, group)
+        sheet = cut(answer.sheet, self.limits.window)
         if not sheet or answer.score < LEAST_SCORE or not self._appearance.fits(there, sheet):
             return
         back = self._back(index, sheet)
@@ -148,7 +158,7 @@ class Walk:
     def _back(self, index: int, sheet: Sheet) -> Sheet:
         """What the slice shows from which a neighbour's pieces were found, asked from them."""
         answers = [self.stack.ask(Question(index, shown=group)) for group in _groups(sheet)]
-        return cut(union(*(answer.sheet for answer in answers)), self._limits.window)
+        return cut(union(*(answer.sheet for answer in answers)), self.limits.window)
 
     def _same(self, group: Sheet, sheet: Sheet, back: Sheet) -> bool:
         """Whether pieces and what was found from them are one object."""
@@ -162,7 +172,7 @@ class Walk:
     def _branch(self, index: int, way: int, back: Sheet, size: int) -> None:
         """Follow pieces that are known only from the next slice."""
         new = [piece for piece in apart(back, self.sheets[index]) if piece.count > _CRUMB * size]
-        marked = self._known.get(index)
+        marked = self.known.get(index)
         if marked is not None:
             new = [piece for piece in new if marked.admits(piece)]
         self._add(index, tuple(new), (-way, way))

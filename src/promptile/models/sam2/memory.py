@@ -14,7 +14,7 @@ from promptile.models.sam2.layouts import OFFICIAL, OFFICIAL_MEMORY, PLAIN_MEMOR
 from promptile.models.sam2.variants import Variant
 
 
-def load_memory(variant: Variant, path: Path, network: Any) -> Sam2VideoModel:
+def load_memory(variant: Variant, path: Path, network: Any) -> Any:
     """The network for videos, with the weights of a file, where `network` is.
 
     Parameters
@@ -32,7 +32,7 @@ def load_memory(variant: Variant, path: Path, network: Any) -> Sam2VideoModel:
         If the file holds no memory, or another one.
     """
     tensors = whole(read_tensors(path))
-    video = bare_video(variant, network)
+    video: Any = bare_video(variant, network)
     layout = OFFICIAL_MEMORY if layout_of(tensors) is OFFICIAL else PLAIN_MEMORY
     needed = {layout.key(name): tuple(value.shape) for name, value in video.state_dict().items()}
     wrong = differences(needed, {key: tuple(value.shape) for key, value in tensors.items()})
@@ -45,9 +45,7 @@ def load_memory(variant: Variant, path: Path, network: Any) -> Sam2VideoModel:
     shared = network.state_dict()
     own = {name: tensors[layout.key(name)].float().to(device) for name in video.state_dict() if name not in shared}
     video.load_state_dict({**own, **shared}, strict=True, assign=True)
-    video.to(device)
-    video.eval().requires_grad_(False)
-    return video
+    return video.to(device).eval().requires_grad_(False)
 
 
 def bare_video(variant: Variant, network: Any) -> Sam2VideoModel:
