@@ -158,6 +158,22 @@ def test_clicks_are_kept(model: Plane) -> None:
     assert [logits[int(y), int(x)] > 0 for y, x in points] == labels.tolist()
 
 
+def test_clicks_a_sample_apart_are_kept(model: Plane) -> None:
+    truth = disc(radius=4)
+    points = np.array([[94.0, 107.0], [92.0, 106.0], [91.0, 113.0], [94.0, 109.0], [93.0, 106.0]])
+    labels = np.array([True, True, True, False, False])
+    (logits,) = ask(model, view(painted(truth)), box=box_of(truth), points=points, labels=labels).logits
+    assert [logits[int(y), int(x)] > 0 for y, x in points] == labels.tolist()
+
+
+def test_the_answer_to_a_box_stands_where_clicks_agree_with_it(model: Plane) -> None:
+    truth = disc(radius=4)
+    seen, box = view(painted(truth)), box_of(truth)
+    (first,) = ask(model, seen, box=box).logits
+    click = {"points": np.array([[90.0, 110.0]]), "labels": np.array([True])}
+    np.testing.assert_array_equal(ask(model, seen, box=box, mask=first, **click).logits[0], first)
+
+
 def river(size: int = 512) -> NDArray[np.bool_]:
     y, x = plane(size)
     return np.abs(y - size / 2 - 60 * np.sin(x / 55)) <= 6

@@ -82,7 +82,8 @@ def _mend(
     odds = believed(features, (1 / (1 + np.exp(-prior))).astype(np.float32))
     held = (away >= reach) | ~features.known
     at = np.where(features.known, old, 0)
-    for place, wanted in [*zip(*every, strict=True), click]:
+    said = [*zip(*every, strict=True), click]
+    for place, wanted in said:
         cell = frame.cells_of(place)
         room = _room((place, bool(wanted)), every) / frame.cell[0]
         size = min(room, max(SEED * wrong / frame.cell[0], 1.0) if place is point else OLD_SEED)
@@ -94,7 +95,10 @@ def _mend(
     within = np.hypot(y[:, None], x[None]) < reach
     changed = logits.copy()
     changed[frame.piece] = np.where(within, log_odds(inside), logits[frame.piece])
-    changed[_sample(point, logits.shape)] = STRENGTH if label else -STRENGTH
+    for place, wanted in said:  # the others, too: cells are too coarse for clicks that lie a sample apart
+        sample = _sample(place, logits.shape)
+        if (changed[sample] > 0) != wanted:
+            changed[sample] = STRENGTH if wanted else -STRENGTH
     return changed
 
 

@@ -47,7 +47,7 @@ class Plane:
             abilities=frozenset({"points", "box", "mask", "propose"}),
             ndim=2,
             licence="BSD-3-Clause",
-            digest="plane-4",
+            digest="plane-5",
         )
 
     def embed(self, views: Sequence[View]) -> list[Embedding]:
@@ -78,9 +78,15 @@ class Plane:
 
 
 def _from_mask(sight: Sight, prompt: WindowPrompt, mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A whole answer that clicks contradict is theirs to correct; anything else is continued or drawn finer."""
-    if (mask != 0).all() and misses(mask, prompt.points, prompt.labels):
+    """A whole answer that clicks contradict is theirs to correct; anything else is continued or drawn finer.
+
+    A whole answer to a box stands if its clicks agree with it.
+    """
+    whole = bool((mask != 0).all())
+    if whole and misses(mask, prompt.points, prompt.labels):
         return _otherwise(sight, prompt, mask)
+    if whole and prompt.box is not None and len(prompt.points):
+        return mask
     frame, inside = grow(sight, prompt, mask)
     return _paste(frame, inside, None)
 
