@@ -11,6 +11,7 @@ from perfect import Perfect
 from promptile import Prompts, Run, Session, Tiling
 from promptile.errors import PromptError, RunError, UsageError
 from promptile.run import Step
+from promptile.session import thumbnails
 from test_run import run_on, scene
 
 
@@ -41,6 +42,15 @@ def test_ask_look_keep_take_back_and_put_back(tmp_path: Path) -> None:
     kept = Run.open(tmp_path / "s.run.zarr")
     assert kept.objects["category"].tolist() == ["roof", ""]
     assert [state.prompt["id"] for state in kept.states().values()] == [1, 2]
+
+
+def test_answers_have_small_pictures_of_what_lies_around_them() -> None:
+    work = session()
+    grown = work.predict(click(4))
+    (small,) = thumbnails(work.setting.job, grown.candidates, side=20)
+    assert 10 <= max(small.picture.shape[:2]) <= 20
+    green = small.picture[..., 1].astype(int) > small.picture[..., 0] + 20
+    assert 0.3 < green.mean() < 0.9
 
 
 def test_a_new_object_after_undo_forgets_what_was_undone() -> None:

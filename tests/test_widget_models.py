@@ -122,6 +122,10 @@ def test_another_device_loads_the_model_anew(open_desk, tmp_path):
     win.keep(middle(6))
     assert win.ids == [1, 2]
     assert win.desk.snapshot.card.name == "oracle"
+    widget = win.widget
+    for each in (widget.image, widget.model, widget.ask, widget.objects, widget.run, widget.export):
+        each.unfold()
+        assert each.minimumSizeHint().width() <= 330, each.title.text()  # or it is cut off at the right
 
 
 def test_a_model_that_does_not_fit_the_memory_says_so(open_desk, tmp_path, monkeypatch):

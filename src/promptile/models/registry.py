@@ -78,6 +78,16 @@ def load(
     return cast("Model", provider(ndim, **_given(name, provider, said)))
 
 
+def choices(name: str) -> frozenset[str]:
+    """What can be said of how a model computes: ``device``, ``runtime``, ``precision``; nothing of an unknown one."""
+    point = next((point for point in entry_points(group=GROUP) if point.name == name), None)
+    try:
+        takes = inspect.signature(point.load()).parameters if point is not None else ()
+    except ImportError:  # of an extra that is not installed: said when it is loaded
+        return frozenset()
+    return frozenset(_PLAIN) & frozenset(takes)
+
+
 def prefer(device: str | None = None, runtime: str | None = None, precision: str | None = None) -> None:
     """Say where, and with what, models of this process compute that can choose; None leaves it as it is."""
     said = {"device": device, "runtime": runtime, "precision": precision}

@@ -52,11 +52,11 @@ def thumbnails(job: Job, candidates: Candidates, side: int = SIDE) -> list[Thumb
     flat = masks
     if axis is not None:
         flat = np.take(masks, seen.start[axis] - candidates.window.start[axis], axis=1 + axis)
-    sides = [a for a in range(seen.ndim) if a != axis]
-    frame = _frame(np.logical_or.reduce(flat), [seen.shape[a] for a in sides])
+    across = [a for a in range(seen.ndim) if a != axis]
+    frame = _frame(np.logical_or.reduce(flat), [seen.shape[a] for a in across])
     start, shape = list(seen.start), list(seen.shape)
-    for side, first, length in zip(sides, frame.start, frame.shape, strict=True):
-        start[side], shape[side] = seen.start[side] + first, length
+    for a, first, length in zip(across, frame.start, frame.shape, strict=True):
+        start[a], shape[a] = seen.start[a] + first, length
     window = Window(tuple(start), tuple(shape))
     step = max(-(-max(frame.shape) // side), 1)
     ground = _ground(job, window, candidates.level).reshape(*frame.shape, 3)[::step, ::step]

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QLabel
 from promptile import models
 from promptile._napari.settings import DEVICES, MODEL, PRECISIONS
 from promptile._napari.widget.desk import Desk
-from promptile._napari.widget.parts import Panel, choice, form, offer, row
+from promptile._napari.widget.parts import Panel, choice, form, offer
 from promptile._napari.widget.weights import Weights
 from promptile.models.published import all_published
 from promptile.models.runtimes.choosing import RUNTIMES
@@ -24,14 +24,15 @@ class ModelPanel(Panel):
         super().__init__("Model")
         self._desk = desk
         self.model = choice("The model that answers", self._choose)
-        self.device = choice("Where models compute that can choose", self._move)
-        self.runtime = choice("What computes, for models that can choose; the first time takes a while", self._move)
+        self.device = choice("Where it computes", self._move)
+        self.runtime = choice("What computes; the first time takes a while", self._move)
         self.about = QLabel()
         self.about.setWordWrap(True)
         self.weights = Weights(desk)
-        self.precision = choice("With how many digits, for models that can choose", self._move)
-        where = row(self.device, self.runtime, self.precision)
-        for widget in (form([("Model", self.model), ("Computes", where)]), self.about, self.weights):
+        self.precision = choice("With how many digits it looks at the image", self._move)
+        self._computing = {"device": self.device, "runtime": self.runtime, "precision": self.precision}
+        self._form = form([("Model", self.model), *((name.title(), each) for name, each in self._computing.items())])
+        for widget in (self._form, self.about, self.weights):
             self.inside.addWidget(widget)
         offer(self.device, [(name, name) for name in DEVICES], desk.settings.device)
         offer(self.runtime, [(name, name) for name in RUNTIMES], RUNTIMES[0])
@@ -92,6 +93,9 @@ class ModelPanel(Panel):
         name = self.model.currentData()
         self.about.setText(f"<small>{self._said(name)}</small>")
         self.weights.about(name)
+        can = models.choices(name)
+        for what, widget in self._computing.items():
+            self._form.layout().setRowVisible(widget, what in can)
 
     def _said(self, name: str) -> str:
         """What the model can do, or what it lacks."""
