@@ -165,7 +165,8 @@ def test_another_models_snapshot_does_not_take_the_place_of_the_right_one(tmp_pa
 
 
 @pytest.mark.parametrize("option", [
-    "--level 1", "--restart", "--simplify 1", "--on-overlap first", "--box-threshold 0.3", "--pred-iou-thresh 0.4",
+    "--level 1", "--planes 3", "--restart", "--simplify 1", "--on-overlap first", "--box-threshold 0.3",
+    "--pred-iou-thresh 0.4",
     "--via proposals", "--fill-holes 3", "--detector sam3",
 ])  # fmt: skip
 def test_tasks_refuse_what_they_would_ignore(option: str, volume: Path, capsys) -> None:
@@ -244,3 +245,11 @@ def test_the_area_of_objects_on_a_map_is_printed(tmp_path: Path, capsys) -> None
     names, values = (line.split() for line in capsys.readouterr().out.splitlines())
     assert names == ["id", "category", "area_m2", "mean_1", "std_1", "mean_2", "std_2"]
     assert float(values[1]) == pytest.approx(3200, rel=1e-3)  # on the ground
+
+
+def test_what_a_text_finds_is_followed_along_three_axes() -> None:
+    truth = np.zeros((40, 60, 80), np.int32)
+    truth[10:30] = TRUTH
+    found = pt.segment(scene_of(truth), text="house", detector=Says(), model=Perfect(2), slices=pt.Slices(planes=3))
+    assert found.failed == []
+    assert found.objects["category"].tolist() == ["house"]

@@ -22,6 +22,7 @@ _REFUSED = (
     "run",
     "restart",
     "level",
+    "planes",
     "skip_outside",
     "on_overlap",
     "via",

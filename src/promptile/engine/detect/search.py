@@ -77,7 +77,8 @@ class Search:
         if isinstance(found, Reading):
             found.read(asked.phrases)
         rendering = Rendering.of(source, channels=channels, window=window, limit=found.card.channels)
-        axis = None if source.grid.ndim == 2 else int((slices or Slices()).of(source.grid).axis)
+        along = Slices() if slices is None else Slices(slices.axis)  # a detector looks along one axis, whatever follows
+        axis = None if source.grid.ndim == 2 else int(along.of(source.grid).axis)
         size, overlap = (asked.tiling or Tiling()).resolve(2, found.card.window, share=_SHARE)
         if axis is not None:
             size, overlap = (_insert(size, axis, 1), _insert(overlap, axis, 0))
