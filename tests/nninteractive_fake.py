@@ -29,8 +29,8 @@ class nnInteractiveInferenceSession:
         assert device.type in ("cpu", "cuda")
         assert interactions_storage in ("auto", "tensor", "blosc2")
         self.license = None
-        self.supported_interactions = {}
-        self.calls = []
+        self.supported_interactions, self.supports_initial_label = {}, False
+        self.calls, self.chance = [], []
         self.image = self.target_buffer = None
         type(self).made.append(self)
 
@@ -45,6 +45,7 @@ class nnInteractiveInferenceSession:
         assert (root / "fold_0" / checkpoint_name).is_file()
         self.license = "CC BY-NC-SA 4.0"
         self.supported_interactions = {"points": True, "bbox2d": True, "bbox3d": self.three, "scribble": True}
+        self.supports_initial_label = True
 
     def set_image(self, image, image_properties=None):
         assert image.ndim == 4
@@ -94,6 +95,8 @@ class nnInteractiveInferenceSession:
 
     def _predict(self, asked):
         if asked:
+            print("Added new interaction")
+            self.chance.append(np.random.choice(1000))
             pieces, _ = ndimage.label(self.image > self._level)
             wanted = np.setdiff1d(pieces[self.hints], [0, *pieces[self.denied]])
             self.target_buffer[:] = np.isin(pieces, wanted)

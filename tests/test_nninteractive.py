@@ -167,9 +167,21 @@ def test_objects_grow_over_its_windows(model):
     assert grown.mask.count == 10 * 20 * 220
 
 
-def test_its_session_is_silent_and_its_card_says_what_it_is(model, capsys):
-    card = model.card
+def test_its_session_is_silent_and_leaves_nothing_to_chance(model, capsys):
+    np.random.seed(7)
+    expected = np.random.choice(1000)
+    np.random.seed(7)
+    (embedding,) = model.embed([view(scene())])
+    for _ in range(2):
+        model.predict(embedding, prompt([(9, 9, 10)], [True]))
+    first, second = fake.nnInteractiveInferenceSession.made[0].chance
+    assert first == second
+    assert np.random.choice(1000) == expected, "what others draw is theirs"
     assert capsys.readouterr().out == ""
+
+
+def test_its_card_says_what_it_is(model):
+    card = model.card
     assert (card.licence, card.ndim, card.input, card.window) == ("CC BY-NC-SA 4.0", 3, "raw", (192, 192, 192))
     assert card.abilities == {"points", "box", "mask"}
     assert len(card.digest) == 64

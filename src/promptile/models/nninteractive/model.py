@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +21,7 @@ from promptile.errors import ModelError
 from promptile.models.devices import device_of
 from promptile.models.nninteractive.asking import Turn, turns_of
 from promptile.models.nninteractive.published import CHECKPOINT, FILES, FOLDER, NAME, PUBLISHED
-from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
+from promptile.models.protocols import Ability, Embedding, Masks, ModelCard, View, WindowPrompt
 from promptile.models.weights import digest
 
 _SIDE = 192
@@ -68,7 +68,7 @@ class NnInteractive:
         if place.type == "mps":
             raise ModelError(f"Model {NAME!r} does not compute on {device!r}: use --device cuda or cpu")
         root = folder / FOLDER if (folder / FOLDER / CHECKPOINT).is_file() else folder
-        with redirect_stdout(io.StringIO()):  # it tells what it does, in the midst of what commands print
+        with _steady():
             kind = import_module("nnInteractive.inference.inference_session").nnInteractiveInferenceSession
             try:
                 session = kind(
@@ -88,7 +88,7 @@ class NnInteractive:
         card = ModelCard(
             name=NAME,
             family="nnInteractive",
-            abilities=frozenset({"points", "box", "mask"}),
+            abilities=_abilities(session),
             ndim=3,
             input="raw",
             channels=1,
@@ -112,9 +112,10 @@ class NnInteractive:
             three = bool(self._session.supported_interactions.get("bbox3d", False))
             turns = turns_of(prompt, view, three=three)
             if turns and view.samples.min() < view.samples.max():
-                self._show(view)
-                for turn in turns:
-                    self._tell(turn)
+                with _steady():
+                    self._show(view)
+                    for turn in turns:
+                        self._tell(turn)
                 found = self._target > 0
         return Masks(np.where(found, _CERTAIN, -_CERTAIN)[None], np.array([_SCORE]))
 
@@ -135,6 +136,33 @@ class NnInteractive:
             self._session.add_bbox_interaction(turn.what, include_interaction=True, run_prediction=turn.asks)
         else:
             self._session.add_point_interaction(turn.what, include_interaction=turn.there, run_prediction=turn.asks)
+
+
+def _abilities(session: Any) -> frozenset[Ability]:
+    """What the weights take; scribbles and lassos have no counterpart among prompts."""
+    takes = session.supported_interactions
+    there: dict[Ability, bool] = {
+        "points": takes.get("points", False),
+        "box": takes.get("bbox2d", False) or takes.get("bbox3d", False),
+        "mask": session.supports_initial_label,
+    }
+    return frozenset(ability for ability, able in there.items() if able)
+
+
+@contextmanager
+def _steady() -> Iterator[None]:
+    """Silent and without chance.
+
+    The session prints what it does, in the midst of what commands print, and takes the places of its patches from
+    NumPy's global generator: the same question would get different answers.
+    """
+    before = np.random.get_state()
+    np.random.seed(0)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        np.random.set_state(before)
 
 
 def _digest(root: Path) -> str:
