@@ -1,11 +1,13 @@
 """A model that wants a spacing of its own: what it finds lies where it lies, on any grid, over several tiles."""
 
+import json
 import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import promptile as pt
 from perfect import Perfect
 from promptile.engine.job import Job
 from promptile.engine.respaced import Respaced, StorableRespaced, respaced
@@ -13,6 +15,7 @@ from promptile.errors import ModelError
 from promptile.grid import Grid
 from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
 from promptile.prompts.types import Prompts
+from promptile.session.setting import Setting
 from promptile.sources.arrays import ArraySource
 from promptile.testing import ModelContract
 
@@ -233,3 +236,39 @@ class _Rendered(Kept):
     def __init__(self):
         super().__init__(spacing=(0.8, 1.5, 1.5), window=(20, 32, 43))
         self.card = replace(self.card, input="rendered")
+
+
+def test_a_session_asks_the_same_model_again():
+    image = ball((14, 40, 40), (3, 1, 1), (20, 20, 20), 12)
+    job = Job.prepare(ArraySource(image[None], oblique(image.shape, (3, 1, 1))), Half())
+    stored = json.loads(json.dumps(Setting(job).to_json()))
+    for model in (Half(), job.model):  # by name, or the one that is loaded
+        again = Setting.from_json(stored, job.source, model).job
+        assert again.model.card == job.model.card
+        assert again.size == job.size
+
+
+def test_slices_of_a_volume_are_resampled_within_each_slice():
+    image = ball((12, 50, 70), (4.0, 1.4, 0.7), (24, 35, 24), 17)
+    model = Half(spacing=(1.0, 1.0), window=(64, 64))
+    mask = found(image, oblique(image.shape, (4.0, 1.4, 0.7)), model, Prompts.of(points=[(6, 25, 34)]))
+    truth = image > 0.5
+    assert (mask & truth).sum() / (mask | truth).sum() > 0.95
+    assert {len(shape) for shape in model.shapes} == {2}
+    assert np.allclose(list(model.spacings), 1.0, rtol=0.03)
+
+
+class Sharp(Perfect):
+    """Its logits leave no doubt between two samples, which would count as an unstable mask."""
+
+    def predict(self, embedding, prompt):
+        masks = super().predict(embedding, prompt)
+        return Masks(masks.logits * 50, masks.scores)
+
+
+def test_everything_is_found_by_points():
+    balls = [ball((64, 64, 64), (1, 1, 1), middle, 9) for middle in ((20, 20, 20), (45, 45, 45))]
+    model = Sharp(3, pieces=True)
+    model.card = replace(model.card, spacing=(2.0, 2.0, 2.0), abilities=model.card.abilities | {"propose"})
+    run = pt.segment((sum(balls) > 0.5).astype(np.uint8), model=model, everything=True)
+    assert len(run.objects) == 2

@@ -67,7 +67,7 @@ class ModelCard:
     window: tuple[int, ...] = ()
     """The window shape it works best with; empty: any."""
     spacing: tuple[float, ...] | None = None
-    """The distance between samples that it wants along each axis, in millimetres; None: as it comes."""
+    """Of a model that answers prompts: the distance between samples that it wants along each axis, in millimetres."""
     thresholds: Thresholds | None = None
     """A detector's own defaults."""
     licence: str = ""
