@@ -14,13 +14,19 @@ pytest.importorskip("transformers", reason="needs transformers: pip install 'pro
 import torch
 from transformers import Sam2VideoInferenceSession
 
+from promptile.engine.job import Job
+from promptile.engine.slices import SliceGrower, Slices
+from promptile.engine.slices.pieces import draw, pieces_of
+from promptile.engine.slices.remembering import RememberingStack
 from promptile.errors import ModelError
+from promptile.grid import LPS, Grid, Window
 from promptile.models.protocols import Memorable, Remembering, View
 from promptile.models.sam2.layouts import OFFICIAL_MEMORY
 from promptile.models.sam2.loading import bare
 from promptile.models.sam2.memory import bare_video
 from promptile.models.sam2.remembering import RememberingSam2
 from promptile.models.sam2.variants import VARIANTS
+from promptile.sources.arrays import ArraySource
 from sam2_small import KEYS, SMALL, official
 
 CLOSE = 1e-4
@@ -105,6 +111,23 @@ def test_the_memory_is_loaded_when_it_is_needed_and_shares_the_rest(model: Remem
     assert other._network_for_videos is None
     shared = model._network.state_dict()
     assert all(model._video.state_dict()[name].data_ptr() == value.data_ptr() for name, value in shared.items())
+
+
+def test_slices_are_recalled_as_the_model_does(model: RememberingSam2) -> None:
+    seen = np.stack([view.samples.mean(axis=0) for view in views()[:3]])
+    source = ArraySource(seen, Grid.of(seen.shape, np.diag([1.0, 1, 3, 1])[:, [2, 1, 0, 3]], LPS))
+    job = Job.prepare(source, model, window=(0.0, 1.0), slices=Slices(axis=0, memory=True))
+    made = job.grower()
+    assert isinstance(made, SliceGrower)
+    (stack,) = made.stacks
+    assert isinstance(stack, RememberingStack)
+    trail = stack.begin(1, {1: pieces_of(mask(1))})
+    assert trail is not None
+    shown = [stack.grower(i).embedder.seen(trail.window, trail.level).embedding for i in (1, 0)]
+    masks, _ = model.recall(model.remember([Memorable(1, shown[0], mask(1))]), shown[1], 0, -1)
+    before = stack.follow(trail, 0, -1)
+    assert before.answer.score == masks.scores[0]
+    assert (draw(before.answer.sheet, Window.of((CELLS, CELLS))) == (masks.logits[0] > 0)).all()
 
 
 def test_weights_for_images_only_are_refused(file: Path, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 import promptile as pt
+from promptile.cli import main
 from promptile.engine.job import Job
 from promptile.errors import ModelError
 from promptile.models.protocols import Embedding, Masks, Memorable, Memory, WindowPrompt
@@ -126,6 +129,17 @@ def test_a_model_without_memory_is_refused() -> None:
     source = volume(horseshoe())
     with pytest.raises(ModelError, match=r"'perfect' has no memory of slices: leave memory out, or use sam2.1-tiny"):
         pt.segment(source, Prompts.of(points=[(3, 15, 12)]), model=PerfectSlices(), slices=pt.Slices(memory=True))
+
+
+def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, out = tmp_path / "ct.nii.gz", tmp_path / "organ.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(horseshoe(), np.eye(4)), image)
+    points = tmp_path / "points.csv"
+    points.write_text("z,y,x\n3,15,12\n", encoding="utf-8")
+    said = ["segment", str(image), "--points", str(points), "--model", "basin", "--memory", "--out", str(out)]
+    assert main(said) != 0
+    assert "has no memory of slices: leave memory out, or use sam2.1-tiny" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_limits_arrivals_and_cancellation() -> None:

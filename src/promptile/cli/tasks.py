@@ -23,6 +23,7 @@ _REFUSED = (
     "restart",
     "level",
     "planes",
+    "memory",
     "skip_outside",
     "on_overlap",
     "via",

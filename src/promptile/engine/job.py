@@ -13,7 +13,7 @@ from promptile.engine.embedder import Embedder
 from promptile.engine.lattice import Tiling
 from promptile.engine.objects import Grower
 from promptile.engine.respaced import respaced
-from promptile.engine.slices import SliceGrower, Slices, check_remembers
+from promptile.engine.slices import SliceGrower, Slices, with_memory
 from promptile.engine.views import look
 from promptile.errors import ModelError, UsageError
 from promptile.grid import Window
@@ -158,14 +158,16 @@ def _check_fits(model: Model, ndim: int, slices: Slices | None, *, everything: b
             )
         return
     if card.ndim != 2:
-        raise ModelError(f"Model {card.name!r} takes volumes as a whole: leave axis and planes out, or choose another")
+        raise ModelError(
+            f"Model {card.name!r} takes volumes as a whole: leave axis, planes and memory out, or choose another"
+        )
     if everything:
         raise ModelError(
             f"Model {card.name!r} takes 2D images, and everything in a volume needs one that takes volumes: "
             "use prompts, or choose another --model"
         )
     if slices.memory:
-        check_remembers(model)
+        with_memory(model)
     if not isinstance(model, Promptable):
         raise ModelError(
             f"Model {card.name!r} takes 2D images and no prompts, and this one is {ndim}D: choose another --model"

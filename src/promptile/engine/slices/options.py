@@ -48,7 +48,7 @@ class Slices:
             If the volume has no such axis or slice, or is not asked for along three axes in vain.
         """
         if grid.ndim != 3:
-            raise UsageError(f"Slices are of volumes, and this image is {grid.ndim}D: leave axis and planes out")
+            raise UsageError(f"Slices are of volumes, this image is {grid.ndim}D: leave axis, planes and memory out")
         if self.planes not in (1, 3):
             raise UsageError(f"{self.planes} planes are not possible: use 1, or 3 for all axes")
         if self.axis != "auto" and self.axis not in (0, 1, 2):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,17 +37,19 @@ _TRAILS = 256 * 2**20
 """Bytes of what is remembered that are kept: what a mark does not change is not recalled again."""
 
 
-def check_remembers(model: Model) -> None:
-    """Refuse a model without a memory of slices.
+def with_memory(model: Model) -> Remembering:
+    """A model that has a memory of slices.
 
     Raises
     ------
     ModelError
+        If it has none.
     """
     if not isinstance(model, Remembering):
         raise ModelError(
             f"Model {model.card.name!r} has no memory of slices: leave memory out, or use sam2.1-tiny or one of its kin"
         )
+    return model
 
 
 def recall(stack: Stack, marks: Sequence[Marks], wish: Wish) -> Found:
@@ -84,11 +87,6 @@ class Trail:
 class RememberingStack(Stack):
     """`Stack` whose model remembers slices."""
 
-    def __init__(self, *described: object) -> None:
-        super().__init__(*described)  # type: ignore[arg-type]
-        check_remembers(self.model)
-        self._trails: MemoryCache[Trail] = MemoryCache(_TRAILS)
-
     def begin(self, index: int, known: Mapping[int, Sheet]) -> Trail | None:
         """A trail from the slice `index` and others in which the object is known; None if no window shows it whole."""
         level, window = self._window(index, known[index])
@@ -115,10 +113,13 @@ class RememberingStack(Stack):
         """Whether all that was found last lies in the trail's window."""
         return self._holds(trail.window, trail.level, trail.answer.sheet)
 
-    @property
+    @cached_property
     def _model(self) -> Remembering:
-        assert isinstance(self.model, Remembering)
-        return self.model
+        return with_memory(self.model)
+
+    @cached_property
+    def _trails(self) -> MemoryCache[Trail]:
+        return MemoryCache(_TRAILS)
 
     def _further(self, trail: Trail, key: bytes, index: int, way: int) -> Trail:
         embedder = self.grower(index).embedder
