@@ -89,6 +89,27 @@ def test_an_object_that_vanishes_needs_a_mark_on_each_part() -> None:
     assert not samples_of(one)[14:].any()
 
 
+def test_a_piece_that_leaks_takes_no_other_with_it() -> None:
+    """Two legs; where the memory of both leads astray in one, the other goes on."""
+    truth = np.zeros((20, 40, 60), np.uint8)
+    truth[2:6, 10:30, 10:50] = 1
+    truth[6:18, 10:30, 10:20] = truth[6:18, 10:30, 40:50] = 1
+    truth[8:, 5:35, 36:60][truth[8:, 5:35, 36:60] == 0] = 2
+
+    class Leaky(PerfectMemory):
+        def recall(self, memory: Memory, embedding: Embedding, place: int, way: int) -> tuple[Masks, Memory]:
+            masks, after = super().recall(memory, embedding, place, way)
+            if place == 12 and memory.content[11][:, 40:].any():
+                masks.logits[0][:, 30:] = np.where(embedding.content[:, 30:] > 0, 6, -6)
+            return masks, after
+
+    (grown,) = grow(volume(truth), Prompts.of(points=[(3, 15, 12)]), Leaky(pieces=True), memory=True)
+    found = samples_of(grown)
+    assert grown.open_edge
+    assert (found[:12] == (truth == 1)[:12]).all()
+    assert (found[12:] == (truth == 1)[12:] & (np.arange(60) < 30)).all()
+
+
 @pytest.mark.parametrize("pieces", [False, True])
 def test_slices_larger_than_a_tile(pieces: bool) -> None:
     truth = np.zeros((9, 90, 120), np.uint8)

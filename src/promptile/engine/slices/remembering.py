@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from promptile.embeddings import MemoryCache
 from promptile.engine.slices.asking import Question
 from promptile.engine.slices.marks import Limits, Marks
-from promptile.engine.slices.pieces import Sheet, bounds, cut, draw, pieces_of
+from promptile.engine.slices.pieces import Sheet, bounds, cut, draw, pieces_of, union
 from promptile.engine.slices.propagation import Found, Wish, propagate
 from promptile.engine.slices.stack import Answer, Stack
 from promptile.engine.slices.walk import Arrival, Known, Walk
@@ -203,10 +204,21 @@ class RememberingWalk(Walk):
             self._trails[_key(index + way, way, cut(further.answer.sheet, self.limits.window))] = further
         return further.answer
 
-    def _same(self, group: Sheet, sheet: Sheet, back: Sheet) -> bool:
-        """All pieces were asked for together: some may end where others go on, which is no contradiction."""
-        found = tuple(piece for piece in group if any(piece.touches(one) for one in back))
-        return bool(found) and super()._same(found, sheet, back)
+    def _judged(self, index: int, group: Sheet, sheet: Sheet) -> Iterator[tuple[Sheet, Sheet, Sheet]]:
+        """Pieces that were asked for together are judged apart: one may leak or end where another goes on.
+
+        What leads back to the same piece is judged together; what leads to none is no part of the object.
+        """
+        together: list[tuple[Sheet, Sheet, Sheet]] = []
+        for part in super()._together(index, 0, sheet):
+            back = self._back(index, part)
+            before = tuple(one for one in group if any(one.touches(other) for other in back))
+            joined = [each for each in together if set(each[0]) & set(before)]
+            together = [each for each in together if each not in joined]
+            if before:
+                known, parts, backs = zip(*joined, (before, part, back), strict=True)
+                together.append((tuple(dict.fromkeys(chain(*known))), tuple(chain(*parts)), union(*backs)))
+        yield from together
 
     def _trail(self, index: int, way: int, pieces: Sheet) -> Trail | None:
         """The trail that led to pieces; a new one from there if none did, or not to exactly them."""

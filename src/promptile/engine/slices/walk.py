@@ -145,15 +145,21 @@ class Walk:
         sheet = cut(answer.sheet, self.limits.window)
         if not sheet or answer.score < LEAST_SCORE or not self._appearance.fits(there, sheet):
             return
-        back = self._back(index, sheet)
-        if not self._same(group, sheet, back):
-            self.open_edge = True
+        judged = list(self._judged(index, group, sheet))
+        same = [(part, back) for before, part, back in judged if self._same(before, part, back)]
+        self.open_edge |= len(same) < len(judged)
+        if not same:
             return
         self.tiles += answer.tiles
         self.open_edge |= answer.open_edge
         self.scores.setdefault(there, answer.score)
-        self._branch(index, way, back, sum(piece.count for piece in sheet))
-        yield sheet
+        for part, back in same:
+            self._branch(index, way, back, sum(piece.count for piece in part))
+            yield part
+
+    def _judged(self, index: int, group: Sheet, sheet: Sheet) -> Iterator[tuple[Sheet, Sheet, Sheet]]:
+        """What is judged together: pieces, what was found from them, and what is found back from that."""
+        yield group, sheet, self._back(index, sheet)
 
     def _back(self, index: int, sheet: Sheet) -> Sheet:
         """What the slice shows from which a neighbour's pieces were found, asked from them."""
