@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import logging
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,13 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def told():
+    """A command that was to be quiet does not silence the tests after it."""
+    yield
+    logging.getLogger("promptile").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from promptile.engine.dialogue import MOST_TURNS, turns
 from promptile.engine.job import Job
 from promptile.engine.lattice import Tiling
 from promptile.grid import Window
-from promptile.models.protocols import Embedding, Masks, WindowPrompt
+from promptile.models.protocols import LEARNT, Embedding, Masks, WindowPrompt
 from promptile.prompts import Prompt
 
 
@@ -90,7 +90,11 @@ def test_a_model_without_masks_is_told_all_at_once() -> None:
 
 
 class Leaking(Perfect):
-    """Takes two thirds of what it sees for the object, unless a point tells it otherwise."""
+    """Takes two thirds of what it sees for the object, unless a point tells it otherwise; a network may."""
+
+    def __init__(self, ndim: int) -> None:
+        super().__init__(ndim)
+        self.card = replace(self.card, trust=LEARNT)
 
     def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
         masks = super().predict(embedding, prompt)

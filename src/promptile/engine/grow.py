@@ -28,13 +28,6 @@ from promptile.grid import Window
 from promptile.models.protocols import Masks, WindowPrompt
 from promptile.prompts.types import Prompt
 
-AGREEMENT, SURE = 0.7, 0.8
-"""IoU in the overlap from which two answers are about the same object, and from which nothing is asked again.
-
-With the weights of MobileSAM an answer that agreed by less than 0.7 was mostly another object or all the window; of
-those above, none was.
-"""
-
 _ATTEMPTS = 3
 """So often a neighbour is asked, again with points where its answer differs from what is known."""
 
@@ -128,17 +121,17 @@ class Walk:
         if not (known.logits > 0).any():
             return False
         asked = self._question(index, known)
-        likest = -1.0
+        likest, trust = -1.0, self.embedder.model.card.trust
         for _ in range(_ATTEMPTS):
             masks = self.embedder.predict(self.lattice[index], self.level, asked)
             agreements = [agreement(m > 0, known.logits > 0, known.where, known.slack) for m in masks.logits]
             best = int(np.argmax(agreements))
             if agreements[best] > likest:
                 likest, taken = agreements[best], (masks, best)
-            if likest >= SURE:
+            if likest >= trust.sure:
                 break
             asked = corrections(asked, masks.logits[best], known.logits, known.where)
-        if likest >= AGREEMENT:
+        if likest >= trust.believed:
             self._accept(index, *taken)
             return True
         self._contested.add(index)

@@ -13,6 +13,7 @@ from promptile.grid import Window
 from promptile.prompts.types import WindowPrompt
 
 __all__ = [
+    "LEARNT",
     "Ability",
     "Batched",
     "Detections",
@@ -32,6 +33,7 @@ __all__ = [
     "Selective",
     "Storable",
     "Thresholds",
+    "Trust",
     "View",
     "WindowPrompt",
 ]
@@ -47,6 +49,21 @@ class Thresholds:
     """Least score of a box, 0 to 1."""
     text: float
     """Least score of a word to belong to the phrase that a box is about; ignored by models without words."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far the answers of two windows must agree, as IoU where both look."""
+
+    believed: float = 0.5
+    """From here on they are about the same object: above one half there is one such object."""
+    sure: float = 0.5
+    """Below, a window is asked again with points where it differs."""
+
+
+LEARNT = Trust(believed=0.7, sure=0.8)
+"""For networks that guess at what they cannot see: with the weights of MobileSAM an answer that agreed by less than 0.7
+was mostly another object or all the window; of those above, none was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +85,8 @@ class ModelCard:
     """The window shape it works best with; empty: any."""
     spacing: tuple[float, ...] | None = None
     """Of a model that answers prompts: the distance between samples that it wants along each axis, in millimetres."""
+    trust: Trust = Trust()
+    """When an answer is believed that continues a neighbour's."""
     thresholds: Thresholds | None = None
     """A detector's own defaults."""
     licence: str = ""

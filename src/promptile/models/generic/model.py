@@ -15,7 +15,7 @@ from promptile.errors import ModelError
 from promptile.models.generic.card import Card, read_card
 from promptile.models.generic.fit import Fit
 from promptile.models.generic.network import Computed, computed
-from promptile.models.protocols import Ability, Embedding, Masks, ModelCard, View, WindowPrompt
+from promptile.models.protocols import LEARNT, Ability, Embedding, Masks, ModelCard, View, WindowPrompt
 
 _VERSION = "generic-1"
 """Of this code: it changes when answers do."""
@@ -64,6 +64,7 @@ class Generic:
             channels=3,
             max_points=card.points.most,
             window=(side, side),
+            trust=LEARNT,
             licence=card.licence,
             device=device,
             digest=digest,

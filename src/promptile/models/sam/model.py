@@ -17,7 +17,7 @@ from torch import Tensor
 from promptile.errors import ModelError
 from promptile.models.computing import Batches, Precision
 from promptile.models.devices import device_of
-from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
+from promptile.models.protocols import LEARNT, Embedding, Masks, ModelCard, View, WindowPrompt
 from promptile.models.sam.frame import Frame, as_tensor
 from promptile.models.sam.nets.network import Decoding, Features, Questions
 from promptile.models.sam.running import network_of
@@ -79,6 +79,7 @@ class Sam:
             channels=3,
             max_points=variant.max_points,
             window=(variant.side, variant.side),
+            trust=LEARNT,
             licence=variant.licence,
             device=device.type,
             digest=digest + self._precision.mark,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from promptile.errors import ModelError
 from promptile.models.computing import Batches, Precision
 from promptile.models.devices import device_of
-from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
+from promptile.models.protocols import LEARNT, Embedding, Masks, ModelCard, View, WindowPrompt
 from promptile.models.sam2.frame import Frame, as_tensor
 from promptile.models.sam2.loading import load_network
 from promptile.models.sam2.variants import Hiera, Variant
@@ -80,6 +80,7 @@ class Sam2:
             ndim=2,
             channels=3,
             window=(variant.side, variant.side),
+            trust=LEARNT,
             licence=variant.licence,
             device=device.type,
             digest=digest + self._precision.mark,
