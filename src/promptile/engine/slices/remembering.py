@@ -197,6 +197,7 @@ class RememberingWalk(Walk):
 
     def _ask(self, index: int, way: int, group: Sheet) -> Answer:
         trail = self._trail(index, way, group)
+        self._trails.pop(_key(index, way, group))  # nobody comes this way again, and memories are large
         if trail is None:
             return super()._ask(index, way, group)
         further = self.stack.follow(trail, index + way, way)
