@@ -292,5 +292,5 @@ def volume() -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for story in sys.argv[1:] or ("everything", "scene", "volume"):  # everything first: it begins without objects
+    for story in sys.argv[1:] or ("scene",):  # one at a time: each begins without objects
         {"scene": scene, "everything": everything, "volume": volume}[story]()
