@@ -38,14 +38,13 @@ class Named:
     phrases : tuple of str
     detector : str
         The name of the model that looks for them.
-    box_threshold, text_threshold : float, optional
-        See `Text`; the detector's own by default.
+    least : float, optional
+        How sure it must be, of objects and of words, 0 to 1; both as its own thresholds say by default.
     """
 
     phrases: tuple[str, ...]
     detector: str
-    box_threshold: float | None = None
-    text_threshold: float | None = None
+    least: float | None = None
 
     def __post_init__(self) -> None:
         if not self.detector:
@@ -54,7 +53,7 @@ class Named:
 
     def text(self, area: Area | None) -> Text:
         """What is wanted of `segment`."""
-        return Text(self.phrases, self.box_threshold, self.text_threshold, area=area)
+        return Text(self.phrases, self.least, self.least, area=area)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +122,7 @@ class Request:
 
         How sure a detector must be makes no difference: what it said is kept, so that it need not be asked again.
         """
-        alike = self if self.named is None else replace(self, named=replace(self.named, box_threshold=None))
+        alike = self if self.named is None else replace(self, named=replace(self.named, least=None))
         said = session.setting.to_json() | alike.to_json()  # at its own level, wherever clicks are asked meanwhile
         digits = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:10]
         return _home(session) / f"{self.what}-{digits}{SUFFIX}"

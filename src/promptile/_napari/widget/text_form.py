@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QLineEdit, QSlider, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QSlider, QWidget
 
 from promptile._napari.widget.desk import Desk
 from promptile._napari.widget.parts import column, form, row
@@ -39,16 +39,10 @@ class TextForm(QWidget):
         self.least.setValue(-1)
         self.least.setToolTip("How sure the detector must be; moved after a run, it sifts what was found")
         self.said = QLabel()
-        self.word = QDoubleSpinBox()
-        self.word.setRange(-0.05, 1)
-        self.word.setSingleStep(0.05)
-        self.word.setValue(-0.05)
-        self.word.setSpecialValueText(_OWN)
-        self.word.setToolTip("How sure the detector must be of a word, for detectors that look for words")
         self.weights = Weights(desk)
         fields = [("Look for", self.phrases), ("Detector", self.detector), ("Least", row(self.least, self.said))]
         layout = column(self)
-        layout.addWidget(form([*fields, ("Least, word", self.word)]))
+        layout.addWidget(form(fields))
         layout.addWidget(self.weights)
         self.detector.currentTextChanged.connect(self.weights.about)
         self.least.valueChanged.connect(self._sift)
@@ -78,8 +72,7 @@ class TextForm(QWidget):
             If nothing is looked for, or by no detector.
         """
         phrases = tuple(part.strip() for part in self.phrases.text().split(",") if part.strip())
-        word = float(self.word.value())
-        return Named(phrases, self.detector.currentText().strip(), self._least, word if word >= 0 else None)
+        return Named(phrases, self.detector.currentText().strip(), self._least)
 
     @property
     def _least(self) -> float | None:
