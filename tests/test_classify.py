@@ -313,10 +313,18 @@ def test_the_command_names_everything(scene, monkeypatch, tmp_path, capsys):
         assert cure in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("texts", ["", " ", [], ["red", "red"], ["background"], [7]])
+@pytest.mark.parametrize("texts", ["", " ", [], ["Background"], [7]])
 def test_texts_that_say_nothing_are_refused(texts):
     with pytest.raises(UsageError):
         Phrases(texts)
+
+
+def test_case_and_spaces_make_no_other_category(prompted):
+    assert Phrases(["red", "Red", "RED ", "light  blue"], "  the  rest ").all == ("red", "light blue", "the rest")
+    once = classify(prompted, ["red", "blue"], ranker=ByColour()).run.objects["rank_score"].tolist()
+    named = classify(prompted, ["red", "blue", "Red"], ranker=ByColour())
+    assert list(named.counts) == ["red", "blue", ""]
+    assert named.run.objects["rank_score"].tolist() == once  # two reds would share what is one's
 
 
 def test_what_cannot_be_ranked_is_refused_before_anything_is_changed(prompted, scene, tmp_path):

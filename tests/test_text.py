@@ -163,6 +163,17 @@ def test_each_phrase_is_a_category_with_scores() -> None:
     assert run.objects["score"].tolist() == [0.9] * 4
 
 
+def test_case_and_spaces_make_no_other_category() -> None:
+    text = pt.Text(["house ", "House", "  HOUSE", "Swimming  Pool", "swimming pool", "Ma\u0308dchen", "mädchen"])
+    assert text.phrases == ("house", "Swimming Pool", "Ma\u0308dchen")
+    run = ask(text=["house", "House", "shed"])
+    assert run.objects["category"].tolist() == ["house", "house", "house", "shed"]
+    findings = findings_of(run)
+    assert len(findings.objects(0.5, ["SHED"])) == len(findings.objects(0.5, ["shed"])) == 1
+    with pytest.raises(UsageError, match="'pond' was not asked for: use 'house', 'shed'"):
+        findings.objects(0.5, ["pond"])
+
+
 def test_a_result_without_objects_has_the_same_columns(tmp_path: Path) -> None:
     run = ask(text="pond")
     assert len(run.objects) == 0
@@ -307,7 +318,6 @@ def test_what_cannot_be_asked() -> None:
     for text, message in (
         ("  ", "A text is empty: say what to look for"),
         ([], "A text is empty"),
-        (["a", "a "], "'a' is asked for twice"),
         ([1], "A text is words, not 1"),
     ):
         with pytest.raises(UsageError, match=message):

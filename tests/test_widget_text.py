@@ -55,6 +55,14 @@ def test_objects_by_name_are_found_sifted_and_taken(win):
     assert Seer.looks == looks
 
 
+def test_a_text_in_two_spellings_is_looked_for_once(win):
+    look_for(win, "odd, Odd,  ODD")
+    assert sorted(seen(win)) == [3, 5, 7, 9] and len(set(seen(win).values())) == 1
+    looks = Seer.looks
+    look_for(win, "odd")  # the same run
+    assert Seer.looks == looks
+
+
 def test_another_threshold_needs_no_other_look(win):
     look_for(win, "odd")
     assert sorted(seen(win)) == [3, 5, 7, 9]

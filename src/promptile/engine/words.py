@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
@@ -24,6 +25,25 @@ def words_of(given: Any) -> tuple[str, ...]:
         if not text.isascii() and text.encode(errors="replace") != text.encode(errors="surrogatepass"):
             raise UsageError(f"The text {text!a} is not in UTF-8: write it anew, or set the locale to a UTF-8 one")
     return tuple(" ".join(text.split()) for text in texts)
+
+
+def categories_of(given: Any) -> tuple[str, ...]:
+    """Texts as categories: such as differ in nothing but case and spaces are one, as it was written first.
+
+    Raises
+    ------
+    UsageError
+        As `words_of`.
+    """
+    found: dict[str, str] = {}
+    for text in words_of(given):
+        found.setdefault(sense_of(text), text)
+    return tuple(found.values())
+
+
+def sense_of(text: str) -> str:
+    """What a text says, however it is written: models do not tell ``Building`` from ``building``."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def is_share(value: Any) -> bool:

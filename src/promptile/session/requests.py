@@ -49,7 +49,7 @@ class Named:
     def __post_init__(self) -> None:
         if not self.detector:
             raise UsageError("Which model is to look for it? Choose a detector")
-        self.text(None)
+        object.__setattr__(self, "phrases", self.text(None).phrases)
 
     def text(self, area: Area | None) -> Text:
         """What is wanted of `segment`."""

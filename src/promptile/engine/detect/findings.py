@@ -13,6 +13,7 @@ from promptile.engine.detect.boxes import Boxes, Numbers
 from promptile.engine.detect.linking import Slicing, link, middle, solid
 from promptile.engine.detect.merging import merge
 from promptile.engine.detect.sightings import Sightings
+from promptile.engine.words import categories_of, sense_of
 from promptile.errors import UsageError
 
 _ROUNDING = 1e-3
@@ -172,10 +173,11 @@ class Findings:
         least = self.default if box_threshold is None else box_threshold
         if not self.floor <= least <= 1:
             raise UsageError(f"Box threshold {least} is not known: use {self.floor:g} to 1, or run the detector again")
-        wanted = list(self.phrases) if phrases is None else list(phrases)
-        if unknown := [phrase for phrase in wanted if phrase not in self.phrases]:
+        known = [sense_of(phrase) for phrase in self.phrases]
+        wanted = self.phrases if phrases is None else categories_of(phrases)
+        if unknown := [phrase for phrase in wanted if sense_of(phrase) not in known]:
             raise UsageError(f"{unknown[0]!r} was not asked for: use {', '.join(map(repr, self.phrases))}")
-        numbers = [self.phrases.index(phrase) for phrase in wanted]
+        numbers = [known.index(sense_of(phrase)) for phrase in wanted]
         rows = np.flatnonzero((self.scores >= least) & np.isin(self.labels, numbers))
         groups = self._groups(rows)
         return _in_order([self._merged(group) for group in groups])

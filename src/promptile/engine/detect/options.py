@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from promptile.engine.lattice import Tiling
-from promptile.engine.words import is_share, words_of
+from promptile.engine.words import categories_of, is_share
 from promptile.errors import UsageError
 from promptile.models.protocols import ModelCard, Thresholds
 from promptile.prompts.area import Area
@@ -26,7 +26,8 @@ class Text:
     Parameters
     ----------
     phrases : str or sequence of str
-        ``"building"``, ``["building", "swimming pool"]``: each is a category of the result.
+        ``"building"``, ``["building", "swimming pool"]``: each is a category of the result. Those that differ only in
+        case or spaces are one, as it was written first.
     box_threshold : float, optional
         Least score of an object, 0 to 1; the detector's own by default.
     text_threshold : float, optional
@@ -53,11 +54,9 @@ class Text:
     tiling: Tiling | None = None
 
     def __post_init__(self) -> None:
-        phrases = words_of(self.phrases)
+        phrases = categories_of(self.phrases)
         if not phrases or not all(phrases):
             raise UsageError("A text is empty: say what to look for, for instance --text building")
-        if len(set(phrases)) < len(phrases):
-            raise UsageError(f"{max(phrases, key=phrases.count)!r} is asked for twice: leave one out")
         object.__setattr__(self, "phrases", phrases)
         for name in ("box_threshold", "text_threshold"):
             value = getattr(self, name)

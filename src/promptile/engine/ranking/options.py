@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promptile.engine.words import is_share, words_of
+from promptile.engine.words import categories_of, is_share, sense_of, words_of
 from promptile.errors import UsageError
 
 RANKER = "clip-b32"
@@ -23,7 +23,8 @@ class Phrases:
     Parameters
     ----------
     texts : str or sequence of str
-        ``["building", "tree"]``: each is a category.
+        ``["building", "tree"]``: each is a category. Those that differ only in case or spaces are one, as it was
+        written first.
     background : str
         What is none of them: an object that it describes best has no category. Empty: all are one of the texts.
     threshold : float
@@ -40,15 +41,16 @@ class Phrases:
     threshold: float = THRESHOLD
 
     def __post_init__(self) -> None:
-        texts = words_of(self.texts)
+        texts = categories_of(self.texts)
         if not texts or not all(texts):
             raise UsageError("A text is empty: say what objects may be, for instance --text building")
-        twice = [text for text in texts if texts.count(text) > 1 or text == self.background]
-        if twice:
-            raise UsageError(f"{twice[0]!r} is given twice: leave one out")
-        object.__setattr__(self, "texts", texts)
-        if len(words_of(self.background)) != 1:
+        background = words_of(self.background)
+        if len(background) != 1:
             raise UsageError(f"A background is one text, not {self.background!r}: give for instance 'background'")
+        if sense_of(background[0]) in map(sense_of, texts):
+            raise UsageError(f"{background[0]!r} is a text and the background: say something else with --background")
+        object.__setattr__(self, "texts", texts)
+        object.__setattr__(self, "background", background[0])
         if not is_share(self.threshold):
             raise UsageError(f"A threshold of {self.threshold} is not possible: use 0 to 1")
 
