@@ -57,7 +57,8 @@ def test_objects_by_name_are_found_sifted_and_taken(win):
 
 def test_a_text_in_two_spellings_is_looked_for_once(win):
     look_for(win, "odd, Odd,  ODD")
-    assert sorted(seen(win)) == [3, 5, 7, 9] and len(set(seen(win).values())) == 1
+    assert sorted(seen(win)) == [3, 5, 7, 9]
+    assert len(set(seen(win).values())) == 1
     looks = Seer.looks
     look_for(win, "odd")  # the same run
     assert Seer.looks == looks
