@@ -6,10 +6,12 @@ import csv
 import json
 from dataclasses import dataclass, field
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+import zarr
 from scipy.spatial.distance import pdist
 
 import promptile as pt
@@ -17,8 +19,11 @@ from kinds import noise, oblique
 from promptile.cli import main
 from promptile.grid import LPS, Grid, Window
 from promptile.masks import ObjectMask
-from promptile.measuring import measure_objects, table_of
+from promptile.measuring import measure_objects, measure_run, table_of
+from promptile.prompts import Prompt
+from promptile.session import Stroke
 from promptile.sources import open_source
+from promptile.writers import Cleaning
 
 
 @dataclass
@@ -167,3 +172,103 @@ def test_the_command(tmp_path, capsys):
     assert "add --overwrite" in capsys.readouterr().err
     assert main(["measure", str(run.path), "--out", str(tmp_path / "a.txt")]) == 1
     assert "ends with .csv or .json" in capsys.readouterr().err
+
+
+def flat_run(folder, **options):
+    """A session's run with two objects in a map."""
+    scene = np.zeros((60, 80), np.uint8)
+    scene[5:25, 5:25], scene[30:55, 30:70] = 90, 160
+    source = open_source(scene, grid=Grid.of(scene.shape, [[0, 2, 5e5], [-2, 0, 5e6], [0, 0, 1]], "EPSG:32633"))
+    return source, pt.segment(source, pt.Prompts.of(points=[[10, 10], [40, 50]]), out=folder / "a.run.zarr", **options)
+
+
+def test_what_was_measured_is_among_the_attributes(tmp_path):
+    source, run = flat_run(tmp_path)
+    assert "mean" not in run.objects
+    rows = measure_run(run, source)
+    again = pt.Run.open(run.path)
+    assert again.objects["mean"].tolist() == [row["mean"] for row in rows] == [90, 160]
+    again.write(tmp_path / "a.gpkg")
+    again.write(tmp_path / "a.parquet")
+    for path in (tmp_path / "a.gpkg", tmp_path / "a.parquet"):
+        read = gpd.read_file(path) if path.suffix == ".gpkg" else gpd.read_parquet(path)
+        assert read["mean"].tolist() == [90, 160]
+        assert read["std"].tolist() == [0, 0]
+    again.write(tmp_path / "a.zarr")
+    (first, _) = zarr.open_group(tmp_path / "a.zarr", mode="r").attrs["ome"]["image-label"]["properties"]
+    assert first["mean"] == 90
+
+
+def test_what_was_measured_of_a_body_is_in_files_of_volumes(tmp_path):
+    grid = grid_of((20, 30, 40), (2, 1, 1))
+    body = np.zeros(grid.shape, np.int16)
+    body[5:15, 8:22, 10:30] = 70
+    source = open_source(body, grid=grid)
+    prompt = Prompt(1, np.array([[10.0, 15, 20]]), np.ones(1, bool), category="organ")
+    run = pt.segment(source, pt.Prompts((prompt,)), out=tmp_path / "a.run.zarr")
+    (row,) = measure_run(run, source)
+    assert run.objects["volume_ml"][0] == row["volume_ml"] == pytest.approx(5.6)
+    run.write(tmp_path / "a.nii.gz")
+    said = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["labels"]["1"]["measures"]
+    assert said == {k: row[k] for k in said}
+    assert {"volume_ml", "surface_mm2", "diameter_mm", "mean", "std", "x_min_mm", "z_max_mm"} <= set(said)
+    run.write(tmp_path / "a.seg.nrrd")
+    assert b"Tags:=Category:organ|volume_ml:5.6|" in (tmp_path / "a.seg.nrrd").read_bytes()
+    run.write(tmp_path / "b.nii.gz", cleaning=Cleaning(fill_holes=5))  # other samples than those that were measured
+    assert "measures" not in json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))["labels"]["1"]
+
+
+def test_a_changed_object_has_no_measures_until_it_is_measured_again(tmp_path):
+    source, run = flat_run(tmp_path)
+    run.close()
+    with pt.Session(source, out=run.path) as work:
+        measure_run(work.run, source)
+        window = Window((0, 0), (30, 30))
+        before = work.run.read_labels(window)
+        work.paint([Stroke(window, before, np.where(np.indices(before.shape)[0] < 20, np.uint32(1), before))])
+        assert work.run.objects["mean"].isna().tolist() == [True, False]
+        work.undo()
+        assert work.run.objects["mean"].tolist() == [90, 160]
+        work.redo()
+        measured = []
+        rows = measure_run(work.run, source, told=lambda: measured.append(1))
+        assert len(measured) == 1
+        assert work.run.objects["mean"].tolist() == [row["mean"] for row in rows]
+        assert rows[0]["mean"] < 90
+        assert [row["area_m2"] for row in rows] == work.run.objects["area_m2"].tolist()
+    other = pt.Run.open(run.path)
+    assert other.objects["mean"].tolist() == [row["mean"] for row in rows]
+
+
+def test_measures_of_everything_last_until_it_is_computed_again(tmp_path):
+    image = noise((96, 96), np.uint8)
+    image[20:60, 20:60] = 255
+    run = pt.segment(image, everything=True, out=tmp_path / "a.run.zarr")
+    rows = measure_run(run, open_source(image))
+    assert run.objects["mean"].tolist() == [row["mean"] for row in rows]
+    run.finish(run.table, [])  # as categories do
+    assert run.objects["mean"].tolist() == [row["mean"] for row in rows]
+    assert "mean" not in run.table
+    table = run.table
+    run.reopen()
+    run.finish(table, [])
+    assert len(run.objects) == len(rows)
+    assert "mean" not in run.objects
+
+
+def test_what_was_measured_before_the_end_is_kept(tmp_path):
+    source, run = flat_run(tmp_path)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_run(run, source, told=stop)
+    assert run.objects["mean"].isna().tolist() == [False, True]
+
+
+def test_a_run_that_cannot_be_written_is_measured_all_the_same(tmp_path, monkeypatch, caplog):
+    source, run = flat_run(tmp_path)
+    monkeypatch.setattr(type(run.folder), "write", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only")))
+    assert [row["mean"] for row in measure_run(run, source)] == [90, 160]
+    assert "measurements are not kept" in caplog.text

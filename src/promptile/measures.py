@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
@@ -13,6 +14,12 @@ from pyproj import CRS, Transformer
 
 from promptile.grid import LPS, PIXELS, Grid, Window
 from promptile.masks import ObjectMask
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MEASURED = re.compile(r"volume_ml|surface_mm2|diameter_mm|(mean|std)(_.+)?|[xyz]_(min|max)_mm")
+"""Names of what `promptile.measuring` adds to the attributes of objects."""
 
 _CELL_M = 5_000.0
 """Side of the cells over which the scale of a map is taken as linear: its curvature is below 1e-6 there."""
@@ -27,6 +34,11 @@ def measure_name(grid: Grid) -> str:
     if grid.space == LPS:
         return f"{what}_mm{grid.ndim}"
     return "area_m2" if grid.space != PIXELS and grid.ndim == 2 else f"{what}_px"
+
+
+def measured_columns(objects: pd.DataFrame) -> list[str]:
+    """The columns of a table of objects that were measured in their image: true of the masks that were measured."""
+    return [name for name in objects if _MEASURED.fullmatch(str(name))]
 
 
 def measure(mask: ObjectMask, grid: Grid) -> dict[str, float]:

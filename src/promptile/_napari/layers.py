@@ -66,7 +66,7 @@ def image_layers(source: Source, path: str, placement: Placement) -> list[LayerT
 def labels_layer(run: Run, placement: Placement) -> LayerTuple:
     """A run's labels. Painting on them changes no run."""
     name = run.name.removesuffix(".run.zarr")
-    table = run.objects.rename(columns={"id": "index"}).drop(columns="bbox")
+    table = run.table.rename(columns={"id": "index"}).drop(columns="bbox")  # measures would outlive what is painted
     attributes = {"name": f"{name} labels", "features": table} | _place(placement, str(run.path))
     if run.grid.window.size <= PAINTABLE:
         return run.read_labels(run.grid.window), attributes, "labels"

@@ -9,7 +9,7 @@ from promptile import __version__
 from promptile.cli import caching, modelling
 from promptile.cli import commands as do
 from promptile.cli.classifying import add_ranking, classify_run
-from promptile.cli.measuring import measure_run
+from promptile.cli.measuring import measure_objects
 from promptile.cli.replaying import replay_run
 from promptile.cli.searching import add_text
 from promptile.cli.statuses import USAGE
@@ -255,7 +255,7 @@ def _add_measure(commands: Any) -> None:
     parser = _add(
         commands,
         "measure",
-        measure_run,
+        measure_objects,
         "measure the objects of a run: volume, surface, diameter, intensity, place",
         "promptile measure scan.run.zarr --out objects.csv",
     )

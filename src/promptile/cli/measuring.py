@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from typing import Any
 
 from promptile.cli.commands import image_of
 from promptile.cli.statuses import OK
 from promptile.errors import UsageError
 
-_FOR_FILES = re.compile(r"[zyx](\d|_(min|max).*)|volume_mm3")
-"""Columns that a terminal has no room for: the bounding boxes, and a volume that is there in ml."""
 
-
-def measure_run(options: argparse.Namespace) -> int:
+def measure_objects(options: argparse.Namespace) -> int:
     """Measure the objects of a run, and print or write the table."""
-    from promptile.measuring import check_table, measure_objects, plain, table_of, write_table
+    from promptile.measuring import check_table, measure_run, plain, write_table
     from promptile.run import Run
 
     tables = [check_table(path, overwrite=options.overwrite).resolve() for path in options.out]
@@ -25,7 +21,7 @@ def measure_run(options: argparse.Namespace) -> int:
         raise UsageError(f"--out {twice[-1]} is given twice: leave one out")
     run = Run.open(options.run)
     image = image_of(run, options.image)
-    rows = table_of(measure_objects(run, image), run.grid)
+    rows = measure_run(run, image)
     for path in options.out:
         write_table(rows, path, overwrite=options.overwrite)
     if options.json:
@@ -40,10 +36,12 @@ def measure_run(options: argparse.Namespace) -> int:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     """The measurements as aligned columns."""
+    from promptile.measuring import brief
+
     if not rows:
         print("0 objects")
         return
-    names = [name for name in rows[0] if not _FOR_FILES.fullmatch(name)]
+    names = ["id", "category", *(name for name in brief(rows[0]) if name != "volume_mm3")]  # which is there in ml
     lines = [names, *([_text(row[name]) for name in names] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
     for line in lines:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from promptile.writers.placing import staged
 
 SUFFIXES = (".csv", ".json")
 
+_BOX = re.compile(r"[zyx](\d|_(min|max)(_mm)?)")
+"""Columns that are a side of a bounding box."""
+
 
 def table_of(measured: Iterable[Measured], grid: Grid) -> list[dict[str, Any]]:
     """A flat row per object, all with the same columns.
@@ -25,6 +29,11 @@ def table_of(measured: Iterable[Measured], grid: Grid) -> list[dict[str, Any]]:
     ``_mm`` where that has no millimetres).
     """
     return [_row(one, grid) for one in measured]
+
+
+def brief(row: dict[str, Any]) -> dict[str, Any]:
+    """Sizes and intensities of a row: a screen has no room for bounding boxes."""
+    return {name: value for name, value in row.items() if name not in ("id", "category") and not _BOX.fullmatch(name)}
 
 
 def _row(one: Measured, grid: Grid) -> dict[str, Any]:

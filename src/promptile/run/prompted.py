@@ -31,6 +31,7 @@ from promptile.grid import Grid, Window
 from promptile.masks import Edit, ObjectMask
 from promptile.run.detections import failed_in
 from promptile.run.journal import ROOM, Journal, State
+from promptile.run.measured import MEASURED
 from promptile.run.parts import DRAFT, read_json
 from promptile.run.record import Failure, Record
 from promptile.run.store import Run
@@ -154,7 +155,9 @@ class PromptedRun(Run):
         asked = [{**p, "id": ids[_content(p)] if _content(p) in ids else next(free)} for p in wanted] if ids else wanted
         if asked != before:
             self.reopen()
-            for gone in {p["id"] for p in before} - {p["id"] for p in asked}:
+            if removed := {p["id"] for p in before} - {p["id"] for p in asked}:
+                self.folder.remove(MEASURED)  # the highest ids are free again, and so are their versions
+            for gone in removed:
                 self.folder.remove(f"commits/{gone:06d}.json")
                 self.folder.remove(_file("masks", gone, 1))
             self.prompts = asked
@@ -168,7 +171,11 @@ class PromptedRun(Run):
         ]
 
     @property
-    def objects(self) -> pd.DataFrame:
+    def versions(self) -> Mapping[int, int]:
+        return {record.id: record.version for record in self.records()}
+
+    @property
+    def table(self) -> pd.DataFrame:
         rows = [record.to_row() for record in self.records() if not record.error]
         names = [*Record(0, "", "", detection=0.0 if "text" in self.spec else None).to_row()]
         return pd.DataFrame(rows, columns=None if rows else names)

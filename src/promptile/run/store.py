@@ -8,6 +8,7 @@
         prompts.json         the prompts, in index coordinates of level 0; none where everything was asked for
         labels/              Zarr array uint32 on the image's grid; 0 is background
         image.json           where the image was when it was last worked on
+        measured.parquet     what was measured of the objects, if anything was
         finished.json        written last: the run is complete
 
 How objects are kept decides the rest: `PromptedRun`, `TiledRun`. Each file is there whole or not at all.
@@ -36,6 +37,7 @@ from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
 from promptile.run.differences import differences, prompt_difference
 from promptile.run.journal import ROOM
+from promptile.run.measured import MEASURED, add_measured, holding, joined, read_measured
 from promptile.run.parts import (
     DETECTIONS,
     DRAFT,
@@ -59,7 +61,7 @@ _PARTS = (
     *(ROOM, "zarr.json", PROMPTS, IMAGE, "finished.json", "labels"),
     *("masks", "commits", "edits", DRAFT, "unpainted.json"),
     *("tiles", LAYERS, "objects.parquet"),
-    DETECTIONS,
+    *(MEASURED, DETECTIONS),
 )
 _UNFINISHED = (".part", ".partial")
 """How the names of files end that are being written, by us and by Zarr."""
@@ -282,8 +284,28 @@ class Run(ABC):
 
     @property
     @abstractmethod
-    def objects(self) -> pd.DataFrame:
+    def table(self) -> pd.DataFrame:
         """One row per object that has an answer, sorted by id."""
+
+    @property
+    def objects(self) -> pd.DataFrame:
+        """The table, with what was measured of the objects as they are now."""
+        return joined(self.table, self.measured)
+
+    @property
+    @abstractmethod
+    def versions(self) -> Mapping[int, int]:
+        """Which of its masks each object has, by id: another version is another mask."""
+
+    @property
+    def measured(self) -> pd.DataFrame:
+        """One row per object that was measured and has not changed since."""
+        rows = read_measured(self.folder)
+        return holding(rows, self.versions) if len(rows) else rows.drop(columns="version")
+
+    def keep_measured(self, rows: pd.DataFrame, versions: Mapping[int, int]) -> None:
+        """Keep what was measured of objects when they had these versions of their masks."""
+        add_measured(self.folder, rows, versions)
 
     @abstractmethod
     def mask(self, object_id: int) -> ObjectMask:

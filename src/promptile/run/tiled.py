@@ -27,6 +27,7 @@ from promptile.errors import RunError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask, blocks_of
 from promptile.run.images import LabelImages
+from promptile.run.measured import MEASURED
 from promptile.run.parts import create_labels, damaged, grid_from, layer_name, read_json
 from promptile.run.record import Failure
 from promptile.run.store import Run
@@ -125,7 +126,7 @@ class TiledRun(Run):
         if not self.finished or self.failed:
             return False
         try:
-            _ = self.objects
+            _ = self.table
         except RunError:
             return False
         return True
@@ -133,7 +134,8 @@ class TiledRun(Run):
     def reopen(self) -> None:
         super().reopen()
         self.folder.remove(_TABLE)
-        self.__dict__.pop("objects", None)
+        self.folder.remove(MEASURED)
+        self.__dict__.pop("table", None)
 
     def finish(self, objects: pd.DataFrame, failed: Sequence[Failure]) -> None:
         """Keep the table of objects and what failed: the run is complete."""
@@ -144,10 +146,15 @@ class TiledRun(Run):
         parquet.write_table(table, written, compression="zstd")
         self.folder.write(_TABLE, written.getvalue())
         self.folder.write("finished.json", json.dumps([failure.to_json() for failure in failed]).encode())
-        self.__dict__.pop("objects", None)
+        self.__dict__.pop("table", None)
+
+    @property
+    def versions(self) -> Mapping[int, int]:
+        """All the first: what changes a mask computes the run again, and forgets what was measured."""
+        return dict.fromkeys(self.table["id"].tolist(), 1)
 
     @cached_property
-    def objects(self) -> pd.DataFrame:
+    def table(self) -> pd.DataFrame:
         """One row per object, sorted by id; none before the run is complete."""
         if not self.finished:
             return pd.DataFrame({"id": np.zeros(0, np.int64), "bbox": [], "open_edge": np.zeros(0, bool)})
@@ -163,7 +170,7 @@ class TiledRun(Run):
         return frame
 
     def mask(self, object_id: int) -> ObjectMask:
-        objects = self.objects
+        objects = self.table
         row = int(np.searchsorted(objects["id"], object_id))
         if row == len(objects) or objects["id"].iat[row] != object_id:
             raise RunError(f"There is no object {object_id} in {self.path}")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from promptile.errors import UsageError
 from promptile.grid import LPS, Grid, Window
 from promptile.masks import ObjectMask
+from promptile.measures import measured_columns
 from promptile.writers.pieces import without_holes, without_islands
 from promptile.writers.protocol import Result
 
@@ -69,7 +70,13 @@ class Cleaned:
 
     @property
     def objects(self) -> pd.DataFrame:
-        return self._result.objects
+        """Without what was measured: that was true of the samples before."""
+        objects = self._result.objects
+        return objects.drop(columns=measured_columns(objects)) if self._changes else objects
+
+    @property
+    def _changes(self) -> bool:
+        return bool(self._cleaning.fill_holes or self._cleaning.remove_islands)
 
     @property
     def origin(self) -> Mapping[str, Any]:

@@ -84,7 +84,9 @@ def _contour(places: NDArray[np.float64], z: int, series: Series) -> Dataset:
 
 
 def _region(segment: Segment, header: Dataset) -> Dataset:
+    volume = segment.measures.get("volume_ml")
     return _item(
+        **({} if volume is None else {"ROIVolume": f"{volume:.6g}"}),
         ROINumber=segment.id,
         ReferencedFrameOfReferenceUID=header.FrameOfReferenceUID,
         ROIName=segment.name[:64],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import colorsys
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from promptile.measures import measured_columns
 from promptile.writers.protocol import Result
 
 _GOLDEN = 0.618033988749895
@@ -25,12 +27,15 @@ class Segment:
     category : str
     colour : tuple of int
         Red, green, blue, 0 to 255: the same for the same category in every file.
+    measures : mapping of str to float
+        What was measured of it in its image; empty if nothing was.
     """
 
     id: int
     name: str
     category: str
     colour: tuple[int, int, int]
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 def segments_of(result: Result) -> list[Segment]:
@@ -40,9 +45,16 @@ def segments_of(result: Result) -> list[Segment]:
     given = objects["category"] if "category" in objects else [""] * len(ids)
     categories = [c if isinstance(c, str) else "" for c in given]
     uses = Counter(categories)
+    measures = objects[measured_columns(objects)].to_dict("records") if len(objects) else []
     return [
-        Segment(number, _name(number, category, uses[category]), category, _colour(number, category, uses[category]))
-        for number, category in zip(ids, categories, strict=True)
+        Segment(
+            number,
+            _name(number, category, uses[category]),
+            category,
+            _colour(number, category, uses[category]),
+            {str(name): float(value) for name, value in measured.items() if value == value},
+        )
+        for number, category, measured in zip(ids, categories, measures, strict=True)
     ]
 
 

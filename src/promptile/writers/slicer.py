@@ -74,7 +74,7 @@ def _segmentation(stack: Stack, segments: list[Segment], grid: Grid) -> list[str
             f"Segment{i}_Extent": " ".join(f"{a} {b - 1}" for a, b in spans),
             f"Segment{i}_LabelValue": str(segment.id),
             f"Segment{i}_Layer": str(stack.layers[segment.id]),
-            f"Segment{i}_Tags": f"Category:{segment.category}|" if segment.category else "",
+            f"Segment{i}_Tags": _tags(segment),
         }
     fields |= {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
@@ -82,6 +82,13 @@ def _segmentation(stack: Stack, segments: list[Segment], grid: Grid) -> list[str
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
     return [f"{key}:={value}" for key, value in fields.items()]
+
+
+def _tags(segment: Segment) -> str:
+    """Category and measures, as Slicer shows them with a segment."""
+    category = {"Category": segment.category} if segment.category else {}
+    measures = {name: f"{value:.6g}" for name, value in segment.measures.items()}
+    return "".join(f"{name}:{value}|" for name, value in (category | measures).items())
 
 
 def _write_samples(file: BinaryIO, stack: Stack, grid: Grid, dtype: np.dtype[np.unsignedinteger]) -> None:

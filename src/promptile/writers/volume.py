@@ -42,11 +42,12 @@ def write(result: Result, path: Path) -> None:
 
 
 def _names(result: Result) -> dict[str, Any]:
-    """What each label value is: name, category, colour (red, green, blue), score; and where they come from."""
+    """What each label value is: name, category, colour (red, green, blue), score, measures; where they come from."""
     objects = result.objects
     scores = objects["score"].tolist() if "score" in objects else [None] * len(objects)
     labels = {
         str(s.id): {"name": s.name, "category": s.category, "colour": s.colour, "score": None if v != v else v}
+        | ({"measures": s.measures} if s.measures else {})
         for s, v in zip(segments_of(result), scores, strict=True)
     }
     return {"labels": labels, "origin": dict(result.origin)}

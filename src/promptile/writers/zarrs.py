@@ -14,6 +14,7 @@ from zarr.codecs import ZstdCodec
 from zarr.errors import BaseZarrError
 
 from promptile.grid import LPS, Grid, Window, tiles
+from promptile.measures import measured_columns
 from promptile.writers.origin import label_type
 from promptile.writers.protocol import Result
 
@@ -37,7 +38,7 @@ def write(result: Result, path: Path) -> None:
     group = zarr.create_group(path, zarr_format=3)
     if len(objects) > _MOST_LISTED:
         objects = objects.iloc[:0]
-    columns = [c for c in ("category", "score", "prompt") if c in objects]
+    columns = [c for c in ("category", "score", "prompt") if c in objects] + measured_columns(objects)
     rows = zip(objects["id"], objects[columns].to_dict("records"), strict=True)
     properties = [{"label-value": int(number)} | _plain(row) for number, row in rows]
     levels = _levels(grid)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QLabel
 from promptile._napari.widget.desk import Desk
 from promptile._napari.widget.parts import Panel, able, button, row
 from promptile.errors import PromptError
-from promptile.measuring import measure_objects, table_of, write_table
+from promptile.measuring import measure_run, write_table
 from promptile.prompts.types import Prompt, Prompts
 from promptile.prompts.writing import write_prompts
 from promptile.session import Session
@@ -72,8 +72,7 @@ class ExportPanel(Panel):
         desk = self._desk
 
         def write(session: Session) -> Path:
-            measured = measure_objects(session.run, session.source)
-            return write_table(table_of(measured, session.source.grid), path, overwrite=True)
+            return write_table(measure_run(session.run, session.source), path, overwrite=True)
 
         desk.order(write, lambda written: desk.told.emit(f"Written: {written}", False))
 

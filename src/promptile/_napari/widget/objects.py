@@ -11,7 +11,7 @@ from promptile._napari.widget.flight import fly_to
 from promptile._napari.widget.seen import words_of
 from promptile.errors import UsageError
 from promptile.grid import Window
-from promptile.measuring import measure_objects
+from promptile.measuring import brief, measure_run
 from promptile.run import Record, Step
 from promptile.session import Session, Stroke
 
@@ -86,11 +86,8 @@ class Objects:
         ids = [i for i, version in versions.items() if (i, version) not in self._measured]
 
         def work(session: Session) -> dict[tuple[int, int], Mapping[str, float]]:
-            found: dict[tuple[int, int], Mapping[str, float]] = {}
-            for one in measure_objects(session.run, session.source, ids):
-                found[one.id, versions[one.id]] = one.sizes | one.intensities
-                desk.worker.checkpoint()
-            return found
+            rows = measure_run(session.run, session.source, ids, desk.worker.checkpoint)
+            return {(row["id"], versions[row["id"]]): brief(row) for row in rows}
 
         def done(found: Mapping[tuple[int, int], Mapping[str, float]]) -> None:
             self._measured |= found

@@ -48,7 +48,7 @@ class Naming:
 
 def label_table(run: TiledRun, labels: Mapping[int, Label]) -> None:
     """Give the objects of a run these categories, all at once; the run must be locked."""
-    run.finish(_labelled(run.objects, labels), run.failed)
+    run.finish(_labelled(run.table, labels), run.failed)
 
 
 def name_objects(run: TiledRun, cutter: Cutter, naming: Naming, progress: Progress) -> None:
@@ -56,14 +56,14 @@ def name_objects(run: TiledRun, cutter: Cutter, naming: Naming, progress: Progre
 
     The table is written last: a run that was stopped is named again, and what is left of its labels does not matter.
     """
-    if RANKED in run.objects:
+    if RANKED in run.table:
         return
-    total = len(run.objects)
+    total = len(run.table)
     labels: dict[int, Label] = {}
     for object_id, label in rank(run, cutter, naming.ranker, naming.phrases):
         labels[object_id] = label
         progress("names", len(labels), total)
-    table = _labelled(run.objects, labels)
+    table = _labelled(run.table, labels)
     kept = table[table["category"] != ""].reset_index(drop=True)
     if "parent" in kept:  # what is held by nothing that has a name is held by nothing
         kept["parent"] = kept["parent"].where(kept["parent"].isin(kept["id"]), 0)
