@@ -15,7 +15,7 @@ from promptile.engine.slices.solid import stacked
 from promptile.errors import UsageError
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
-from promptile.models.protocols import Masks
+from promptile.models.protocols import Embedding, Masks, WindowPrompt
 from promptile.prompts import Prompt, Prompts
 from promptile.prompts.regions import Raster
 from slices_cases import PerfectSlices, assert_is, grow, grower, samples_of, volume
@@ -279,3 +279,29 @@ def test_an_unsure_answer_to_a_far_click_is_asked_again_by_a_box_of_the_object_s
     truth[20, 0, 0] = 2
     (grown,) = grow(volume(truth), Prompts.of(points=[CLICK, (37, 20, 20)], objects=[1, 1]), Unsure())
     assert_is(grown, truth == 1)
+
+
+class SureOfAll(PerfectSlices):
+    """Surest of all that is not dark, as models of photographs are; the object comes second."""
+
+    def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
+        masks = super().predict(embedding, prompt)
+        every = np.where(embedding.content > 0, np.float32(6), np.float32(-6))[None]
+        return Masks(np.concatenate([every, masks.logits]), np.array([0.99, 0.8]))
+
+
+def test_a_click_means_an_organ_and_not_the_patient() -> None:
+    truth = np.zeros((9, 40, 40), np.uint8)
+    truth[:, 2:38, 2:38] = 1
+    truth[2:7, 10:20, 10:20] = 2
+    grown = grow(volume(truth), Prompts.of(points=[[4, 15, 15]]), SureOfAll())[0]
+    assert_is(grown, truth == 2)
+    assert grown.score == pytest.approx(0.8)
+    boxed = grow(volume(truth), Prompts.of(boxes=[[(3.5, 1.5, 1.5), (4.5, 37.5, 37.5)]]), SureOfAll())[0]
+    assert samples_of(boxed)[4].sum() == 36 * 36
+
+
+def test_what_is_large_is_followed_where_a_click_means_nothing_else() -> None:
+    truth = np.zeros((9, 40, 40), np.uint8)
+    truth[2:7, 2:38, 2:38] = 1
+    assert_is(grow(volume(truth), Prompts.of(points=[[4, 15, 15]]), SureOfAll())[0], truth == 1)

@@ -21,8 +21,9 @@ from promptile.engine.slices.asking import Question
 from promptile.engine.slices.blending import blended
 from promptile.engine.slices.marks import Limits, Marks
 from promptile.engine.slices.pieces import Sheet, apart, bounds, cut
+from promptile.engine.slices.planes import LEAST_SCORE
 from promptile.engine.slices.stack import Answer, Stack
-from promptile.engine.slices.walk import LEAST_SCORE, Arrival, Known, Walk
+from promptile.engine.slices.walk import Arrival, Known, Walk
 from promptile.errors import PromptError
 
 SURELY = 0.9

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from promptile.embeddings import MemoryCache
-from promptile.engine.embedder import CACHE_BYTES, Embedder
+from promptile.engine.embedder import CACHE_BYTES
 from promptile.engine.grow import Candidates
 from promptile.engine.kept import Seen
-from promptile.engine.lattice import Index
 from promptile.engine.objects import Grower, Grown
-from promptile.engine.slices.asking import Question, Shown, prompt_of, without_mask
+from promptile.engine.slices.asking import Question, prompt_of, without_mask
 from promptile.engine.slices.pieces import Sheet, bounds, draw, pieces_of
+from promptile.engine.slices.planes import Part, PlaneEmbedder, PlaneGrower
 from promptile.errors import PromptError
-from promptile.grid import Window, rescale
+from promptile.grid import Window
 from promptile.models.protocols import Promptable
 from promptile.prompts.types import Prompt
 from promptile.rendering import Rendering
@@ -105,8 +105,9 @@ class Stack:
         """What grows objects in one slice."""
         if index not in self._growers:
             plane = Plane(self.source, self.axis, index)
-            embedder = _PlaneEmbedder(self, plane, _Part(self._seen, index))
-            self._growers[index] = _PlaneGrower(embedder, *self.tiling)
+            seen = Part(self._seen, index)
+            embedder = PlaneEmbedder(plane, self.rendering, self.model, seen, lambda: self.checkpoint())
+            self._growers[index] = PlaneGrower(embedder, *self.tiling)
         return self._growers[index]
 
     def rendered(self, index: int, window: Window) -> NDArray[np.float32]:
@@ -177,46 +178,6 @@ class Stack:
                 raise
             return NOTHING
         return _answer(grown, None)
-
-
-class _PlaneEmbedder(Embedder):
-    """Looks at one slice; all slices share their memory and their checkpoint."""
-
-    def __init__(self, stack: Stack, plane: Plane, cache: MemoryCache[Seen]) -> None:
-        super().__init__(plane, stack.rendering, stack.model, checkpoint=lambda: stack.checkpoint())
-        self._cache = cache
-
-
-class _PlaneGrower(Grower):
-    """Grows objects in one slice; what a neighbour shows may be anywhere in it."""
-
-    def seeds(self, prompt: Prompt, level: int) -> Iterator[Index]:
-        """For what a neighbour shows: the window that shows most of it, then all others that own a part of it."""
-        if not isinstance(prompt, Shown) or prompt.region is None:
-            yield from super().seeds(prompt, level)
-            return
-        lattice, factors = self.lattices[level], self.embedder.source.levels[level]
-        low, high = rescale(prompt.region.box, factors)
-        around = Window.between(np.floor(low + 0.5).astype(int), np.ceil(high + 0.5).astype(int))
-        owners = {
-            index: np.count_nonzero(prompt.region.within(lattice[index], factors))
-            for index in lattice.around(around.clip(lattice.shape))
-            if prompt.region.within(lattice.core(index), factors).any()
-        }
-        yield from sorted(owners, key=lambda index: -owners[index]) or super().seeds(prompt, level)
-
-
-class _Part(MemoryCache[Seen]):
-    """What a cache keeps under one name."""
-
-    def __init__(self, whole: MemoryCache[Seen], name: Hashable) -> None:
-        self._whole, self._name = whole, name
-
-    def __contains__(self, key: Hashable) -> bool:
-        return (self._name, key) in self._whole
-
-    def get(self, key: Hashable, make: Callable[[], Seen]) -> Seen:
-        return self._whole.get((self._name, key), make)
 
 
 def _answer(grown: Grown, candidates: Candidates | None) -> Answer:

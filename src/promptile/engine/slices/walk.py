@@ -23,10 +23,8 @@ from promptile.engine.slices.appearance import Appearance
 from promptile.engine.slices.asking import Question
 from promptile.engine.slices.marks import Limits, Marks
 from promptile.engine.slices.pieces import Piece, Sheet, apart, bounds, cut, draw, union
+from promptile.engine.slices.planes import LEAST_SCORE
 from promptile.engine.slices.stack import Answer, Stack
-
-LEAST_SCORE = 0.5
-"""The model's own guess below which an answer is none."""
 
 AGREEMENT = 0.5
 """IoU of a piece with what is found from its neighbour from which both are one object: as between tiles."""
