@@ -6,7 +6,7 @@ volume.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import shapely
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Boxes = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+TOGETHER = 256
+"""Boxes whose pairs are looked at together: where all lie upon one another, each has as many as there are others."""
 
 
 def areas(boxes: Boxes) -> NDArray[np.float64]:
@@ -40,12 +42,62 @@ def over_smaller(a: Boxes, b: Boxes) -> NDArray[np.float64]:
 
 def meeting(a: Boxes, b: Boxes) -> tuple[Numbers, Numbers]:
     """Which boxes of `a` share an area with which ones of `b`: two rows of numbers, sorted."""
-    tree = shapely.STRtree(_shapes(b))
-    i, j = tree.query(_shapes(a))
-    sharing = areas(common(a[i], b[j])) > 0
-    i, j = i[sharing], j[sharing]
+    i, j, _ = alike(a, b, np.finfo(float).tiny, share=lambda i, j: areas(common(a[i], b[j])))
+    return i, j
+
+
+def alike(
+    a: Boxes,
+    b: Boxes,
+    least: float,
+    *,
+    possible: Callable[[Numbers, Numbers], NDArray[np.bool_]] | None = None,
+    share: Callable[[Numbers, Numbers], NDArray[np.float64]] | None = None,
+) -> tuple[Numbers, Numbers, NDArray[np.float64]]:
+    """Which boxes of `a` share at least so much with which ones of `b`: their numbers, sorted, and how much it is.
+
+    Parameters
+    ----------
+    a, b : ndarray of float, shape (n, 2, 2)
+    least : float
+        More than 0.
+    possible : callable, optional
+        Which pairs, by their numbers, count at all.
+    share : callable, optional
+        How much pairs share, by their numbers; intersection over union by default.
+    """
+    laid = Laid(b)
+    measure = share or (lambda i, j: over_union(a[i], b[j]))
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+    for first in range(0, len(a), TOGETHER):
+        i, j = laid.near(a[first : first + TOGETHER])
+        i += first
+        if possible is not None:
+            counting = possible(i, j)
+            i, j = i[counting], j[counting]
+        shares = measure(i, j)
+        enough = shares >= least
+        parts.append((i[enough], j[enough], shares[enough]))
+    i, j, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.lexsort((j, i))
-    return i[order].astype(np.int64), j[order].astype(np.int64)
+    return i[order], j[order], shares[order]
+
+
+class Laid:
+    """Boxes laid out, so that those near others are found without a look at all of them.
+
+    Parameters
+    ----------
+    boxes : ndarray of float, shape (n, 2, 2)
+    """
+
+    def __init__(self, boxes: Boxes) -> None:
+        self._tree = shapely.STRtree(_shapes(boxes))
+
+    def near(self, boxes: Boxes) -> tuple[Numbers, Numbers]:
+        """Which of some `boxes` meet, or touch, which of these: two rows of numbers, the first one sorted."""
+        i, j = self._tree.query(_shapes(boxes))
+        return i.astype(np.int64), j.astype(np.int64)
 
 
 def hull(boxes: Boxes) -> Boxes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.engine.detect.boxes import Boxes, Numbers, areas, common, hull, meeting, over_union
+from promptile.engine.detect.boxes import Boxes, Numbers, alike, areas, common, hull, over_union
 from promptile.engine.detect.families import families
 from promptile.engine.detect.sightings import Sightings
 
@@ -55,13 +55,14 @@ def join_halves(told: Sightings, rows: Numbers) -> Joined:
     better and did not, nor if it is as large as its view.
     """
     boxes, views, frames = told.boxes[rows], told.views[rows], told.frames[told.views[rows]]
-    i, j = meeting(boxes, frames)
-    possible = (i < j) & (views[i] != views[j])
-    i, j = i[possible], j[possible]
-    strips = common(frames[i], frames[j])
-    mine, yours = common(boxes[i], strips), common(boxes[j], strips)
-    share = np.where((areas(mine) > 0) & (areas(yours) > 0), over_union(mine, yours), 0)
-    alike = share >= _AGREE
+
+    def in_strip(i: Numbers, j: Numbers) -> NDArray[np.float64]:
+        """What two boxes share of the strip that both of their views saw."""
+        strips = common(frames[i], frames[j])
+        mine, yours = common(boxes[i], strips), common(boxes[j], strips)
+        return np.where((areas(mine) > 0) & (areas(yours) > 0), over_union(mine, yours), 0)
+
+    i, j, share = alike(boxes, boxes, _AGREE, possible=lambda i, j: (i < j) & (views[i] != views[j]), share=in_strip)
 
     def fits(a: list[int], b: list[int]) -> bool:
         """Whether each view would see just this of both together."""
@@ -69,7 +70,7 @@ def join_halves(told: Sightings, rows: Numbers) -> Joined:
         whole = np.broadcast_to(hull(boxes[members]), (len(members), 2, 2))
         return bool((over_union(boxes[members], common(whole, frames[members])) >= _AGREE).all())
 
-    found = families(views, (i[alike], j[alike]), share[alike], fits)
+    found = families(views, (i, j), share, fits)
     ended = np.array([_complete(told, rows[members]) for members in found], bool)
     kept = [k for k, members in enumerate(found) if ended[k] or _alone(told, rows[members])]
     return Joined(

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.engine.detect.boxes import Boxes, Numbers, common, meeting, one_to_one, over_smaller, over_union
+from promptile.engine.detect.boxes import Boxes, Numbers, alike, common, one_to_one, over_smaller, over_union
 from promptile.engine.detect.families import best_of, families
 from promptile.engine.detect.halves import join_halves
 from promptile.engine.detect.nesting import choose, repeated
@@ -80,10 +80,13 @@ def _add_level(known: Known, told: Sightings, rows: Numbers) -> None:
     partial = told.cut[rows].any(axis=(1, 2)) | told.filling[rows]
     _add_whole(known, told, rows[~partial])
     joined = join_halves(told, _unexplained(known, told, rows[partial]))
-    i, j = meeting(joined.boxes, known.boxes)
-    a, b = joined.boxes[i], known.boxes[j]
-    share = np.where(joined.complete[i], over_union(a, b), over_smaller(a, b))  # a rest is not told apart from a whole
-    new = np.setdiff1d(np.arange(len(joined.scores)), i[share >= AGREE])
+
+    def share(i: Numbers, j: Numbers) -> NDArray[np.float64]:
+        a, b = joined.boxes[i], known.boxes[j]
+        return np.where(joined.complete[i], over_union(a, b), over_smaller(a, b))  # a rest is not told from a whole
+
+    seen, _, _ = alike(joined.boxes, known.boxes, AGREE, share=share)
+    new = np.setdiff1d(np.arange(len(joined.scores)), seen)
     known.add(joined.boxes[new], joined.scores[new], joined.rows[new], [joined.views[n] for n in new])
 
 
@@ -92,7 +95,7 @@ def _add_whole(known: Known, told: Sightings, rows: Numbers) -> None:
     found = _seen_again(told, rows)
     best = np.array([best_of(members, told.scores) for members in found], np.int64)
     seen = [set(told.views[members].tolist()) for members in found]
-    i, j, share = _alike(told.boxes[best], known.boxes)
+    i, j, share = alike(told.boxes[best], known.boxes, AGREE)
     again = one_to_one(zip(i.tolist(), j.tolist(), strict=True), share)
     for mine, its in zip(i[again].tolist(), j[again].tolist(), strict=True):
         known.boxes[its], known.rows[its] = told.boxes[best[mine]], best[mine]
@@ -104,31 +107,25 @@ def _add_whole(known: Known, told: Sightings, rows: Numbers) -> None:
 
 def _seen_again(told: Sightings, rows: Numbers) -> list[list[int]]:
     """Boxes of a level that are the same object in several views, by their numbers."""
-    i, j, share = _alike(told.boxes[rows], told.boxes[rows])
-    twice = (i < j) & (told.views[rows[i]] != told.views[rows[j]])
-    found = families(told.views[rows], (i[twice], j[twice]), share[twice])
+    boxes, views = told.boxes[rows], told.views[rows]
+    i, j, share = alike(boxes, boxes, AGREE, possible=lambda i, j: (i < j) & (views[i] != views[j]))
+    found = families(views, (i, j), share)
     return [rows[members].tolist() for members in found]
-
-
-def _alike(a: Boxes, b: Boxes) -> tuple[Numbers, Numbers, NDArray[np.float64]]:
-    """Which boxes of `a` may be the same object as which ones of `b`, and how much they share."""
-    i, j = meeting(a, b)
-    share = over_union(a[i], b[j])
-    return i[share >= AGREE], j[share >= AGREE], share[share >= AGREE]
 
 
 def _unexplained(known: Known, told: Sightings, rows: Numbers) -> Numbers:
     """Boxes, cut by their view, that are not what the view would see of an object that is known."""
     boxes, views = told.boxes[rows], told.views[rows]
-    i, j = meeting(boxes, known.boxes)
+
+    def as_seen(i: Numbers, j: Numbers) -> NDArray[np.float64]:
+        return over_union(boxes[i], common(known.boxes[j], told.frames[views[i]]))
+
+    i, j, share = alike(boxes, known.boxes, AGREE, share=as_seen)
     other = np.array([views[a] not in known.views[b] for a, b in zip(i, j, strict=True)], bool)
     i, j = i[other], j[other]
-    share = over_union(boxes[i], common(known.boxes[j], told.frames[views[i]]))
-    alike = share >= AGREE
-    i, j = i[alike], j[alike]
     once = len(told.levels)
     pairs = zip(i.tolist(), (j * once + views[i]).tolist(), strict=True)
-    explained = one_to_one(pairs, share[alike])
+    explained = one_to_one(pairs, share[other])
     for k in explained:
         known.views[j[k]].add(int(views[i[k]]))
     return np.delete(rows, i[explained])

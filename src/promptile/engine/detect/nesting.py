@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.engine.detect.boxes import Boxes, Numbers, areas, hull, meeting, over_smaller, over_union
+from promptile.engine.detect.boxes import TOGETHER, Boxes, Laid, Numbers, alike, areas, hull, over_smaller, over_union
 from promptile.engine.detect.sightings import Sightings
 
 _REPEATED = 0.7
@@ -33,12 +34,14 @@ class Objects(Protocol):
 
 def repeated(told: Sightings) -> NDArray[np.bool_]:
     """``(n,)``: which boxes repeat one of the same view with a higher score, or an earlier one with the same."""
-    i, j = meeting(told.boxes, told.boxes)
-    same = (told.views[i] == told.views[j]) & (i != j)
-    i, j = i[same], j[same]
-    same = over_union(told.boxes[i], told.boxes[j]) >= _REPEATED
-    order = np.argsort(-told.scores, kind="stable")
-    return _beaten(order, i[same], j[same])
+    boxes = told.boxes
+
+    def rivals(i: Numbers, j: Numbers) -> NDArray[np.bool_]:
+        same: NDArray[np.bool_] = told.views[i] == told.views[j]
+        same[same] = over_union(boxes[i[same]], boxes[j[same]]) >= _REPEATED
+        return same
+
+    return _beaten(boxes, told.scores, rivals)
 
 
 def choose(found: Objects, told: Sightings) -> Numbers:
@@ -51,22 +54,29 @@ def choose(found: Objects, told: Sightings) -> Numbers:
     if told.filling.any():
         image = hull(told.frames)
         lost |= areas(found.boxes) >= _FILLING * areas(image)
-    i, j = meeting(found.boxes, found.boxes)
-    apart = np.array([a != b and found.views[a].isdisjoint(found.views[b]) for a, b in zip(i, j, strict=True)], bool)
-    apart &= ~lost[i] & ~lost[j]
-    i, j = i[apart], j[apart]
-    inside = over_smaller(found.boxes[i], found.boxes[j]) >= _INSIDE
-    order = np.argsort(-found.scores, kind="stable")
-    return np.flatnonzero(~lost & ~_beaten(order, i[inside], j[inside]))
+    left = np.flatnonzero(~lost)
+    boxes, views = found.boxes[left], [found.views[n] for n in left]
+
+    def rivals(i: Numbers, j: Numbers) -> NDArray[np.bool_]:
+        inside: NDArray[np.bool_] = over_smaller(boxes[i], boxes[j]) >= _INSIDE
+        pairs = zip(i[inside].tolist(), j[inside].tolist(), strict=True)
+        inside[inside] = [views[a].isdisjoint(views[b]) for a, b in pairs]
+        return inside
+
+    return left[~_beaten(boxes, found.scores[left], rivals)]
 
 
 def _around_groups(found: Objects) -> NDArray[np.bool_]:
     """``(m,)``: which boxes are just the hull of two or more others, that are as sure on the average."""
     lost = np.zeros(len(found.scores), bool)
-    i, j = meeting(found.boxes, found.boxes)
-    size = areas(found.boxes)
-    inside = (over_smaller(found.boxes[i], found.boxes[j]) >= _INSIDE) & (size[j] < size[i] / 2)
-    i, j = i[inside], j[inside]
+    boxes, size = found.boxes, areas(found.boxes)
+    i, j, _ = alike(
+        boxes,
+        boxes,
+        _INSIDE,
+        possible=lambda i, j: size[j] < size[i] / 2,
+        share=lambda i, j: over_smaller(boxes[i], boxes[j]),
+    )
     holders, first = np.unique(i, return_index=True)
     groups = dict(zip(holders.tolist(), np.split(j, first[1:]), strict=True)) if len(holders) else {}
     for holder in sorted(groups, key=lambda n: (size[n], n)):
@@ -78,15 +88,27 @@ def _around_groups(found: Objects) -> NDArray[np.bool_]:
     return lost
 
 
-def _beaten(order: Numbers, i: Numbers, j: Numbers) -> NDArray[np.bool_]:
-    """Which ones fall if those that come first in `order` beat their rivals, unless they fell before."""
-    rivals: dict[int, list[int]] = {}
-    for a, b in zip(i.tolist(), j.tolist(), strict=True):
-        rivals.setdefault(a, []).append(b)
+def _beaten(
+    boxes: Boxes, scores: NDArray[np.float64], rivals: Callable[[Numbers, Numbers], NDArray[np.bool_]]
+) -> NDArray[np.bool_]:
+    """``(n,)``: which boxes fall if the surest come first and beat their `rivals`, unless they fell before.
+
+    Who fell is asked for no rivals, so it is cheap to repeat a box however often.
+    """
+    order = np.argsort(-scores, kind="stable")
+    place = np.argsort(order)
+    laid = Laid(boxes)
     fallen = np.zeros(len(order), bool)
-    decided = np.zeros(len(order), bool)
-    for n in order.tolist():
-        if n in rivals and not fallen[n]:
-            fallen[[m for m in rivals[n] if not decided[m]]] = True
-        decided[n] = True
+    for first in range(0, len(order), TOGETHER):
+        some = order[first : first + TOGETHER]
+        some = some[~fallen[some]]
+        i, j = laid.near(boxes[some])
+        later = place[some[i]] < place[j]
+        i, j = i[later], j[later]
+        those = rivals(some[i], j)
+        i, j = i[those], j[those]
+        cuts = np.searchsorted(i, np.arange(len(some) + 1)).tolist()
+        for n, start, stop in zip(some.tolist(), cuts, cuts[1:], strict=False):
+            if not fallen[n]:
+                fallen[j[start:stop]] = True
     return fallen
