@@ -58,7 +58,7 @@ class ObjectMask:
             whole = np.zeros(block.shape, bool)
             whole[tuple(slice(0, n) for n in samples.shape)] = samples
             bits[block.start] = np.packbits(whole)
-            window |= _bounds(samples).shift(block.start)
+            window |= bounds_of(samples).shift(block.start)
             count += int(np.count_nonzero(samples))
         return cls(tuple(shape), dict(sorted(bits.items())), window, count)
 
@@ -173,7 +173,7 @@ class Edit:
         return (mask | self.added) - self.removed
 
 
-def _bounds(samples: NDArray[np.bool_]) -> Window:
+def bounds_of(samples: NDArray[np.bool_]) -> Window:
     """Bounding box of the samples that are set (at least one is)."""
     axes = range(samples.ndim)
     spans = [np.flatnonzero(samples.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
