@@ -161,7 +161,7 @@ def storm(window: Window, rows: list[Row], folder: Path, seconds: float, *, run:
             wrong += not _same(kept, found.mask)
             headless.accept()
         else:
-            shown = window.scene._preview.data
+            shown = window.scene.preview.layer.data
             seen = [int((shown > 0).sum()), window.desk.asking.preview.count]
             wrong += seen != [found.mask.count] * 2
     labels = np.array_equal(window.desk._session.run.labels[...], headless.run.labels[...])
@@ -201,8 +201,7 @@ def latency(window: Window, rows: list[Row], folder: Path, seconds: float, name:
     if name != "basin":
         window.desk.asking.look(model=name)
         yield lambda: window.idle and window.desk.snapshot.card.name == name
-    shown: list[float] = []
-    window.desk.asking.previewed.connect(lambda: shown.append(time.perf_counter()))
+    film = _Film(window)
     for zoom, text in ((1.0, "close"), (0.45, "from afar")):
         yield from zoomed(window, zoom)
         model = Timed(models.load(name, 2))
@@ -210,19 +209,55 @@ def latency(window: Window, rows: list[Row], folder: Path, seconds: float, name:
         alone.look(level=window.desk.asking.asked_level)
         seen = []
         for n, place in enumerate(places(window, 64 if seconds > 10 else 12, seed=2)):
-            shown.clear()
-            begun = time.perf_counter()
+            film.begin()
             window.click(place)
             yield answered(window)
-            seen.append([shown[0] - begun, shown[-1] - begun, *_alone(alone, model, window.scene.prompts())])
+            yield lambda: film.whole is not None
+            seen.append([film.mark, film.first, film.whole, *_alone(alone, model, window.scene.prompts())])
             yield 0.1
             window.desk.asking.discard()
             yield lambda: window.idle
             yield 0.1 if n else 1.0
-        first, whole, without, decoder = 1000 * np.array(seen).T
+        mark, first, whole, without, decoder = 1000 * np.array(seen).T
         what = f"click to {{}}, {name} {text}"
+        rows.append({"scene": what.format("its own mark"), **_latencies(mark, without, decoder)})
         rows.append({"scene": what.format("first look"), **_latencies(first, without, decoder)})
         rows.append({"scene": what.format("whole object"), **_latencies(whole, without, decoder)})
+
+
+class _Film:
+    """When the canvas was drawn after a click: with the mark, with a first preview, with all of the object.
+
+    Parameters
+    ----------
+    window : Window
+    """
+
+    def __init__(self, window: Window) -> None:
+        self._asking = window.desk.asking
+        window.viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(self._on_drawn, position="last")
+        window.desk.asking.previewed.connect(self._on_previewed)
+        self.begin()
+
+    def begin(self) -> None:
+        """A click is about to be made."""
+        self._begun = time.perf_counter()
+        self._previewed = False
+        self.mark: float | None = None
+        self.first: float | None = None
+        self.whole: float | None = None
+
+    def _on_previewed(self) -> None:
+        self._previewed = self._asking.preview is not None
+
+    def _on_drawn(self, event: Any = None) -> None:
+        passed = time.perf_counter() - self._begun
+        if self.mark is None:
+            self.mark = passed
+        if self._previewed and self.first is None:
+            self.first = passed
+        if self._previewed and self.whole is None and self._asking.preview is not None and self._asking.preview.whole:
+            self.whole = passed
 
 
 def _alone(session: Session, model: Timed, prompts: pt.Prompts) -> tuple[float, float]:

@@ -186,15 +186,15 @@ class Window:
     @property
     def shown(self) -> np.ndarray:
         """Where the preview is, as the layer shows it; of an image's shape."""
-        layer, whole = self.scene._preview, np.zeros(self.scene.shown.grid.shape, bool)
-        if layer is None or not layer.visible or self.desk.asking.preview is None:
+        layer, whole = self.scene.preview.layer, np.zeros(self.scene.shown.grid.shape, bool)
+        if layer is None or self.desk.asking.preview is None:
             return whole
-        sketch = self.desk.asking.preview.sketch
-        assert set(sketch.steps) == {1}
-        at = tuple(slice(a, a + n) for a, n in zip(sketch.start, layer.data.shape, strict=True))
-        whole[at] = layer.data > 0
-        corner = self.scene.shown.to_index([layer.data_to_world((0,) * layer.ndim)])
-        np.testing.assert_allclose(corner[0], sketch.start, atol=1e-6)
+        assert layer.visible
+        ends = [layer.data_to_world(at) for at in ((0,) * layer.ndim, np.array(layer.data.shape) - 1)]
+        first, last = np.rint(places := self.scene.shown.to_index(ends)).astype(int)
+        np.testing.assert_allclose(places, [first, last], atol=1e-6)
+        np.testing.assert_array_equal(last - first + 1, layer.data.shape)  # its samples are the image's
+        whole[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = layer.data > 0
         return whole
 
     def end(self) -> None:

@@ -12,13 +12,14 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from perfect import Perfect
-from promptile._napari import coarse, layers, paintable, preview, results
+from promptile._napari import coarse, layers, paintable, results, sketch
 from promptile._napari.coarse import Pyramid
 from promptile._napari.paintable import Paintable
 from promptile._napari.placement import KEY, Placement
-from promptile._napari.preview import Sketch, show_mask
+from promptile._napari.preview import PreviewLayer
 from promptile._napari.redraw import redraw
 from promptile._napari.results import ResultLayer
+from promptile._napari.sketch import Sketch
 from promptile._napari.transforms import moved, placing
 from promptile.errors import UsageError
 from promptile.grid import Grid, Window
@@ -84,7 +85,7 @@ def small(monkeypatch):
     monkeypatch.setattr(paintable, "LABEL_SIDE", {2: 16, 3: 8})
     monkeypatch.setattr(coarse, "_SIDE", {2: 16, 3: 8})
     monkeypatch.setattr(coarse, "_AT_ONCE", 2**10)
-    monkeypatch.setattr(preview, "_SHOWN", {2: 400, 3: 1000})
+    monkeypatch.setattr(sketch, "SHOWN", {2: 400, 3: 1000})
 
 
 def noise(shape, seed=0):
@@ -117,8 +118,9 @@ def test_new_layers_lie_below_marks_and_select_nothing():
     viewer.add_image(np.zeros((30, 40)))
     points = viewer.add_points(np.zeros((1, 2)))
     _, result, _ = show(FakeRun(noise((30, 40))), viewer)
-    shown = show_mask(viewer, Sketch.of(disc((30, 40))), {})
-    assert list(viewer.layers)[1:] == [result.layer, shown, points]
+    shown = PreviewLayer(viewer)
+    shown.show(Sketch.of(disc((30, 40))), {}, Window.of((30, 40)))
+    assert list(viewer.layers)[1:] == [result.layer, shown.layer, points]
     assert viewer.layers.selection.active is points
     assert set(viewer.layers.selection) == {points}
 
@@ -491,27 +493,91 @@ def test_the_preview_lies_on_the_object(affine):
     image = Image(np.zeros((90, 80)), **attributes)
     viewer = ViewerModel()
     sketch = Sketch.of(disc((90, 80), 30))
-    layer = show_mask(viewer, sketch, attributes)
+    preview = PreviewLayer(viewer)
+    preview.show(sketch, attributes, sketch.window)
+    layer = preview.layer
     corner = np.array(sketch.start) - 0.5
     np.testing.assert_allclose(layer.data_to_world((-0.5, -0.5)), image.data_to_world(corner))
     np.testing.assert_allclose(layer.data_to_world((4.5, 2.5)), image.data_to_world(np.add(corner, (20, 12))))
     image.translate = (5, 6)
+    image.rotate = 20
     other = Sketch.of(disc((90, 80), 4))
-    assert show_mask(viewer, other, placing(image), layer) is layer
+    preview.show(other, placing(image), other.window)
+    assert preview.layer is layer
     np.testing.assert_allclose(layer.data_to_world((1, 2)), image.data_to_world(np.add(other.start, (1, 2))))
     assert len(viewer.layers) == 1
     np.testing.assert_array_equal(seen(layer) > 0, other.samples > 0)
     assert not layer.editable
 
 
+def shown_by(preview, shape):
+    """Where a preview is, sample by sample of the image."""
+    board, whole = preview._board, np.zeros(shape, np.uint8)
+    fine = np.asarray(preview.layer.data)
+    for axis, step in enumerate(board.steps):
+        fine = fine.repeat(step, axis)
+    place = Window(board.start, fine.shape)
+    shared = place.clip(shape)
+    whole[shared.slices] = fine[shared.within(place).slices]
+    return whole > 0
+
+
+def test_what_is_seen_changes_in_place():
+    viewer = ViewerModel()
+    preview = PreviewLayer(viewer)
+    seen_part = Window((10, 0), (70, 80))
+    arrays = []
+    for centre in ((30, 20), (60, 60), (30, 20)):
+        at = np.zeros((90, 80), bool)
+        at[centre[0] - 5 : centre[0] + 6, centre[1] - 7 : centre[1] + 8] = True
+        preview.show(Sketch.of(ObjectMask.of((90, 80), Window.of((90, 80)), at)), {}, seen_part)
+        np.testing.assert_array_equal(shown_by(preview, (90, 80)), at)
+        arrays.append(preview.layer.data)
+    assert arrays[0] is arrays[2]
+    coarse = Sketch((20, 40), (4, 4), np.ones((5, 3), np.uint8))
+    preview.show(coarse, {}, seen_part)
+    at = np.zeros((90, 80), bool)
+    at[20:40, 40:52] = True
+    np.testing.assert_array_equal(shown_by(preview, (90, 80)), at)
+    assert preview.layer.data is arrays[0]
+    preview.clear()
+    assert not preview.layer.data.any()
+    outside = Sketch.of(ObjectMask.of((90, 80), Window.of((90, 80)), np.ones((90, 80), bool)))
+    preview.show(outside, {}, seen_part)
+    assert shown_by(preview, (90, 80)).all()
+    assert preview.layer.data is not arrays[0]
+    assert len(viewer.layers) == 1
+
+
+def test_a_finer_object_than_the_last_and_one_larger_than_what_may_be_seen(monkeypatch):
+    preview = PreviewLayer(ViewerModel())
+    preview.show(Sketch((8, 16), (4, 4), np.ones((2, 2), np.uint8)), {}, Window.of((90, 80)))
+    at = disc((90, 80), 9)
+    preview.show(Sketch.of(at), {}, Window.of((90, 80)))
+    np.testing.assert_array_equal(shown_by(preview, (90, 80)), at.read(Window.of((90, 80))))
+    preview.remove()
+    monkeypatch.setattr("promptile._napari.preview._SEEN", {2: 1000, 3: 1000})
+    preview.show(Sketch((2, 2), (1, 1), np.ones((40, 50), np.uint8)), {}, Window.of((90, 80)))
+    assert np.asarray(preview.layer.data).shape == (40, 50)
+    assert np.asarray(preview.layer.data).all()
+
+
 def test_a_preview_of_nothing_and_one_that_was_deleted():
     viewer = ViewerModel()
     nothing = Sketch.of(ObjectMask.collect((90, 80), ()))
-    layer = show_mask(viewer, nothing, {})
+    preview = PreviewLayer(viewer)
+    preview.clear()
+    preview.show(nothing, {}, nothing.window)
+    layer = preview.layer
     assert not seen(layer).any()
     viewer.layers.clear()
-    assert show_mask(viewer, Sketch.of(disc((90, 80))), {}, layer) is not layer
+    preview.clear()
+    preview.remove()
+    preview.show(Sketch.of(disc((90, 80))), {}, Window.of((90, 80)))
+    assert preview.layer is not layer
     assert len(viewer.layers) == 1
+    preview.remove()
+    assert not len(viewer.layers)
 
 
 def test_a_preview_moves_no_slider():
@@ -519,9 +585,9 @@ def test_a_preview_moves_no_slider():
     viewer.add_image(np.zeros((60, 60, 60)), scale=(3, 1, 1), translate=(50, 0, 0))
     viewer.dims.set_current_step(0, 37)
     attributes = placing(viewer.layers[0])
-    layer = None
+    preview = PreviewLayer(viewer)
     for radius in (20, 3, 9):
-        layer = show_mask(viewer, Sketch.of(disc((60, 60, 60), radius)), attributes, layer)
+        preview.show(Sketch.of(disc((60, 60, 60), radius)), attributes, Window((37, 0, 0), (1, 60, 60)))
         assert viewer.dims.current_step[0] == 37
 
 
@@ -660,8 +726,14 @@ def test_a_window_that_closes_while_levels_are_read(window, qtbot):
 @pytest.mark.window
 def test_previews_follow_each_other_in_one_layer(window):
     mask = disc((60, 60), 5)
-    layer = show_mask(window, Sketch.of(mask), {})
-    first = picture(window)
-    assert show_mask(window, Sketch.of(disc((60, 60), 20)), {}, layer) is layer
+    preview = PreviewLayer(window)
+    preview.show(Sketch.of(mask), {}, Window.of((60, 60)))
+    first, layer = picture(window), preview.layer
+    preview.show(Sketch.of(disc((60, 60), 20)), {}, Window.of((60, 60)))
+    assert preview.layer is layer
+    assert (picture(window) != first).any()
+    preview.show(Sketch.of(mask), {}, Window.of((60, 60)))
+    np.testing.assert_array_equal(picture(window), first)
+    preview.clear()
     assert (picture(window) != first).any()
     assert len(window.layers) == 1

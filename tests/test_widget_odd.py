@@ -134,7 +134,7 @@ def test_layers_that_are_renamed_moved_and_deleted(win):
     win.viewer.reset_view()
     win.click(*middle(2))
     assert (win.preview() == where(1, 2)).all()
-    win.viewer.layers.remove(scene._preview)
+    win.viewer.layers.remove(scene.preview.layer)
     win.press("Ctrl+Z")
     assert (win.preview() == where(1)).all()
     win.viewer.layers.remove(scene.points)

@@ -59,7 +59,7 @@ def thumbnails(job: Job, candidates: Candidates, side: int = SIDE) -> list[Thumb
         start[a], shape[a] = seen.start[a] + first, length
     window = Window(tuple(start), tuple(shape))
     step = max(-(-max(frame.shape) // side), 1)
-    ground = _ground(job, window, candidates.level).reshape(*frame.shape, 3)[::step, ::step]
+    ground = _ground(job, window, candidates.level, frame.shape, step)
     names = _NAMES.get(len(masks), tuple(f"size {n + 1}" for n in range(len(masks))))
     shown = []
     for name, i in zip(names, candidates.by_size, strict=True):
@@ -98,11 +98,13 @@ def _frame(mask: NDArray[np.bool_], shape: Sequence[int]) -> Window:
     return Window.between(low, high).clip(shape)
 
 
-def _ground(job: Job, window: Window, level: int) -> NDArray[np.float64]:
-    """``(*window.shape, 3)``: the image as people see it, 0 to 255."""
+def _ground(job: Job, window: Window, level: int, shape: Sequence[int], step: int) -> NDArray[np.float64]:
+    """``(y, x, 3)``: every `step`-th sample of a window of `shape`, without the slices' axis, as people see it."""
     rendering = job.rendering.in_colour()
     samples = job.source.read(window, level, rendering.channels)
-    colours = rendering.apply(samples, job.source.valid(window, level)).clip(0, 1)
+    valid = job.source.valid(window, level)
+    samples, valid = (of.reshape(*of.shape[: -window.ndim], *shape)[..., ::step, ::step] for of in (samples, valid))
+    colours = rendering.apply(samples, valid).clip(0, 1)
     return 255 * np.moveaxis(colours, 0, -1).astype(float)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile._napari.preview import Sketch
+from promptile._napari.sketch import Sketch
 from promptile._napari.widget.seen import Preview
 from promptile.engine.grow import Candidates
 from promptile.engine.objects import Grown

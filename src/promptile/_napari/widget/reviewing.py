@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from promptile._napari.preview import Sketch
+from promptile._napari.sketch import Sketch
 from promptile._napari.widget.flight import fly_to
 from promptile.grid import Window
 from promptile.run import Step

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
 from psygnal import Signal
 
-from promptile._napari.images import Shown
+from promptile._napari.images import Shown, view_window
 from promptile._napari.marks import (
     clear,
     is_positive,
@@ -19,8 +19,9 @@ from promptile._napari.marks import (
     show_prompts,
 )
 from promptile._napari.placement import KEY, Placement
-from promptile._napari.preview import Sketch, show_mask
+from promptile._napari.preview import PreviewLayer
 from promptile._napari.results import ResultLayer
+from promptile._napari.sketch import Sketch
 from promptile._napari.transforms import put
 from promptile._napari.watch import on_marks_changed
 from promptile._napari.widget.bridge import Rest
@@ -67,7 +68,7 @@ class Scene:
         name = shown.layer.name
         self._run = run
         self.results = self._new_results()
-        self._preview: Labels | None = None
+        self.preview = PreviewLayer(viewer)
         self._sketch: Sketch | None = None
         self.points, self.shapes = new_marks(shown, name)
         self._trail: list[Layer] = []
@@ -163,13 +164,10 @@ class Scene:
     def show_preview(self, sketch: Sketch | None) -> None:
         """Show what would be accepted; nothing for None."""
         self._sketch = sketch
-        if sketch is not None:
-            place = self.results.place
-            self._preview = show_mask(self.viewer, sketch, place, self._preview)
-            if not self._preview.visible:  # napari draws everything anew, also when nothing changes
-                self._preview.visible = True
-        elif self._preview is not None and self._preview.visible:
-            self._preview.visible = False
+        if sketch is None:
+            self.preview.clear()
+        else:
+            self.preview.show(sketch, self.results.place, view_window(self.viewer, self.shown))
 
     def close(self) -> None:
         """Take the session's layers away; the image stays."""
@@ -180,8 +178,9 @@ class Scene:
         for event in self._moves:
             event.disconnect(self._moved.begin)
         self.results.close()
-        for layer in (self.points, self.shapes, self._preview):
-            if layer is not None and layer in self.viewer.layers:
+        self.preview.remove()
+        for layer in (self.points, self.shapes):
+            if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
 
     def _watch(self) -> None:
@@ -231,7 +230,7 @@ class Scene:
         self.results.put(place)
         for layer in (self.points, self.shapes):
             put(layer, place)
-        if self._preview is not None and self._preview.visible:
+        if self._sketch is not None:
             self.show_preview(self._sketch)
 
     def _new_results(self) -> ResultLayer:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from promptile._napari.preview import Sketch
+from promptile._napari.sketch import Sketch
 from promptile.grid import Grid
 from promptile.models.protocols import ModelCard
 from promptile.rendering import Rendering
