@@ -27,7 +27,6 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import zarr
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from promptile import writers
@@ -35,14 +34,12 @@ from promptile.errors import RunError
 from promptile.folders import Folder, Local, folder_of
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
+from promptile.run.beginning import Lock, clear, has_begun, image_in, read_spec, refuse_what_is_no_run
 from promptile.run.differences import differences, prompt_difference
-from promptile.run.journal import ROOM
-from promptile.run.measured import MEASURED, add_measured, holding, joined, read_measured
+from promptile.run.measured import add_measured, holding, joined, read_measured
 from promptile.run.parts import (
     DETECTIONS,
-    DRAFT,
     IMAGE,
-    LAYERS,
     PROMPTS,
     create_labels,
     damaged,
@@ -54,17 +51,6 @@ from promptile.run.record import Failure
 from promptile.vectors import Shaping
 
 FORMAT = 2
-SUFFIX = ".run.zarr"
-
-_LOCK = "lock"
-_PARTS = (
-    *(ROOM, "zarr.json", PROMPTS, IMAGE, "finished.json", "labels"),
-    *("masks", "commits", "edits", DRAFT, "unpainted.json"),
-    *("tiles", LAYERS, "objects.parquet"),
-    *(MEASURED, DETECTIONS),
-)
-_UNFINISHED = (".part", ".partial")
-"""How the names of files end that are being written, by us and by Zarr."""
 
 
 class Run(ABC):
@@ -75,7 +61,7 @@ class Run(ABC):
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self._lock = FileLock(folder.path / _LOCK) if isinstance(folder, Local) else None
+        self._lock = Lock(folder)
 
     @property
     def path(self) -> Path | str:
@@ -100,7 +86,7 @@ class Run(ABC):
         from promptile.run.tiled import TiledRun
 
         folder = folder_of(path)
-        spec = _read_spec(folder)
+        spec = read_spec(folder)
         found = spec.get("format")
         if found != FORMAT:
             raise RunError(f"{path} has run format {found}, this Promptile reads {FORMAT}: run it again with --restart")
@@ -126,15 +112,15 @@ class Run(ABC):
         said = None if prompts is None else json.loads(json.dumps(list(prompts)))
         run = cls(folder)
         try:
-            _refuse_what_is_no_run(folder)
-            run._acquire()
+            refuse_what_is_no_run(folder)
+            run._lock.take()
         except OSError as error:
             raise RunError(f"{run.path} cannot be written ({error.strerror}): choose another with --run") from error
         try:
             if restart:
-                run._clear()
-            if folder.exists(PROMPTS) or folder.names(ROOM):
-                specs = [_image_in(spec) if of_image else spec for spec in (run.spec, wanted)]
+                clear(folder)
+            if has_begun(folder):
+                specs = [image_in(spec) if of_image else spec for spec in (run.spec, wanted)]
                 run._refuse_others(specs[0], specs[1], said)
             else:
                 run._create(wanted, said or [])
@@ -143,19 +129,8 @@ class Run(ABC):
             raise
         return run
 
-    def _acquire(self) -> None:
-        if self._lock is None:
-            return  # storage without locks: whoever shares it sees to it
-        try:
-            Path(self._lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"{self.path} is in use by another process: wait for it, or choose another with --run"
-            ) from None
-
     def _create(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]) -> None:
-        self._clear()
+        clear(self.folder)
         if "text" not in spec:
             self.folder.remove(DETECTIONS)
         zarr.create_group(self.folder.zarr(), zarr_format=3, attributes={"promptile": dict(spec)})
@@ -181,24 +156,14 @@ class Run(ABC):
                 "use --restart to throw it away, or another --run"
             )
 
-    def _clear(self) -> None:
-        self.folder.remove(PROMPTS)  # first, as it is written last: without it, no run has begun here
-        self.folder.remove(ROOM)  # but where it is left, the prompts were lost
-        for name in self.folder.names():
-            if name == DETECTIONS:  # they depend on nothing else here; whoever asks again looks whether they still fit
-                continue
-            if name in _PARTS or name.endswith(_UNFINISHED):  # not the lock, nor what is not ours
-                self.folder.remove(name)
-
     def close(self) -> None:
         """Let other processes work on the run."""
-        if self._lock is not None:
-            self._lock.release()
+        self._lock.release()
 
     @cached_property
     def spec(self) -> dict[str, Any]:
         """What was run."""
-        return _read_spec(self.folder)
+        return read_spec(self.folder)
 
     @property
     def prompts(self) -> list[dict[str, Any]]:
@@ -321,35 +286,3 @@ class Run(ABC):
     ) -> Path:
         """Write the result; see `promptile.writers.write`."""
         return writers.write(self, path, overwrite=overwrite, shaping=shaping, cleaning=cleaning)
-
-
-def _read_spec(folder: Folder) -> dict[str, Any]:
-    try:
-        spec = dict(json.loads(folder.read("zarr.json"))["attributes"]["promptile"])
-    except (OSError, ValueError, LookupError, TypeError):
-        raise RunError(f"{folder.place} is not a run folder: give a folder NAME{SUFFIX} that promptile wrote") from None
-    return spec
-
-
-def _image_in(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a spec that says which image it is of, wherever it lies and whatever it is called."""
-    return {"image": {k: v for k, v in spec["image"].items() if k != "name"}, "grid": spec["grid"]}
-
-
-def _refuse_what_is_no_run(folder: Folder) -> None:
-    """Refuse a place whose content a run would replace: somebody's file, folder or Zarr.
-
-    A folder that holds nothing but parts of a run is one whose making was interrupted.
-    """
-    if isinstance(folder, Local) and not folder.path.is_dir():
-        if folder.path.exists():
-            raise RunError(f"{folder.path} is a file, and a run is a folder: choose another with --run")
-        return
-    try:
-        ours = "format" in json.loads(folder.read("zarr.json"))["attributes"]["promptile"]
-    except (LookupError, TypeError):  # another Zarr
-        ours = False
-    except (OSError, ValueError):
-        ours = all(name in (*_PARTS, _LOCK) or name.endswith(_UNFINISHED) for name in folder.names())
-    if not ours:
-        raise RunError(f"{folder.place} is not a run folder and not empty: choose another with --run")
