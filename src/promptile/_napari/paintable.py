@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from psygnal import Signal
 from scipy import ndimage
 
+from promptile._napari.indexing import box_of, indices_of
 from promptile.grid import Window
 from promptile.run.parts import LABEL_SIDE
 from promptile.session.strokes import Stroke
@@ -83,11 +84,11 @@ class Paintable:
         return np.array(self)
 
     def __getitem__(self, key: Any) -> Any:
-        box = _box(key, self.shape)
+        box = box_of(key, self.shape)
         if box is not None:
             window, shape = box
             return self.read(window).reshape(shape)[()]
-        indices = _indices(key, self.shape)
+        indices = indices_of(key, self.shape)
         values = np.zeros(indices[0].shape, np.uint32)
         with self._lock:
             for start, chosen in self._blocks_at(indices):
@@ -95,18 +96,13 @@ class Paintable:
         return values[()]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        box = _box(key, self.shape)
-        indices = None if box is not None else _indices(key, self.shape)
-        values = np.empty(indices[0].shape if indices is not None else box[1], np.uint32)  # type: ignore[index]
-        values[...] = value  # as numpy would: broadcast, refuse what does not fit
-        with self._lock:
-            if indices is not None:
-                for start, chosen in self._blocks_at(indices):
-                    self._paint(start, _inside(indices, chosen, start), values[chosen])
-            elif box is not None:
-                values = values.reshape(box[0].shape)
-                for block, shared in self._parts(box[0]):
-                    self._paint(block.start, shared.within(block).slices, values[shared.within(box[0]).slices])
+        box = box_of(key, self.shape)
+        if box is not None:
+            window, shape = box
+            self._paint_box(window, _spread(value, shape).reshape(window.shape))
+        else:
+            indices = indices_of(key, self.shape)
+            self._paint_samples(indices, _spread(value, indices[0].shape))
         if self._before:
             self.painted.emit()
 
@@ -149,6 +145,16 @@ class Paintable:
                 before = self._before[block.start]
                 labels[shared.within(window).slices] = before[shared.within(block).slices]
         return labels
+
+    def _paint_box(self, window: Window, values: Labels) -> None:
+        with self._lock:
+            for block, shared in self._parts(window):
+                self._paint(block.start, shared.within(block).slices, values[shared.within(window).slices])
+
+    def _paint_samples(self, indices: tuple[NDArray[np.intp], ...], values: Labels) -> None:
+        with self._lock:
+            for start, chosen in self._blocks_at(indices):
+                self._paint(start, _inside(indices, chosen, start), values[chosen])
 
     def _paint(self, start: Start, where: Any, values: Labels) -> None:
         block = self._block(start)
@@ -219,13 +225,13 @@ class Part:
         return np.asarray(self._whole.read(self.window), dtype)
 
     def __getitem__(self, key: Any) -> Any:
-        box = _box(key, self.shape)
+        box = box_of(key, self.shape)
         if box is None:
             return self._whole[self._indices(key)]
         return self._whole.read(box[0].shift(self.window.start)).reshape(box[1])[()]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        box = _box(key, self.shape)
+        box = box_of(key, self.shape)
         if box is None:
             self._whole[self._indices(key)] = value
         else:
@@ -233,7 +239,7 @@ class Part:
             self._whole[box[0].shift(self.window.start).slices] = values
 
     def _indices(self, key: Any) -> tuple[NDArray[np.intp], ...]:
-        return tuple(i + first for i, first in zip(_indices(key, self.shape), self.window.start, strict=True))
+        return tuple(i + first for i, first in zip(indices_of(key, self.shape), self.window.start, strict=True))
 
 
 def blocks(window: Window, side: int) -> Iterator[tuple[Window, Window]]:
@@ -259,37 +265,11 @@ def _settled(stroke: Stroke, window: Window) -> bool:
     return np.array_equal(stroke.before, stroke.after)
 
 
-def _box(key: Any, shape: tuple[int, ...]) -> tuple[Window, tuple[int, ...]] | None:
-    """The window that a key of whole numbers and slices means, and the result's shape; None for any other key."""
-    parts = list(key) if isinstance(key, tuple) else [key]
-    if not all(_is_plain(part) for part in parts):
-        return None
-    if sum(part is Ellipsis for part in parts) != 1:
-        parts.append(Ellipsis)
-    at = next(i for i, part in enumerate(parts) if part is Ellipsis)
-    parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
-    if len(parts) != len(shape):
-        raise IndexError(f"got {len(parts)} indices, an array of {len(shape)} axes needs no more than that")
-    spans = []
-    for part, n in zip(parts, shape, strict=True):
-        span = range(n)[part] if isinstance(part, slice) else range(n)[part : part + 1 or None]
-        if not isinstance(part, slice) and len(span) != 1:
-            raise IndexError(f"index {part} is outside an axis of {n}")
-        spans.append(span)
-    window = Window(tuple(span.start for span in spans), tuple(map(len, spans)))
-    return window, tuple(len(s) for s, part in zip(spans, parts, strict=True) if isinstance(part, slice))
-
-
-def _is_plain(part: Any) -> bool:
-    if isinstance(part, slice):
-        return part.step in (None, 1)
-    return part is Ellipsis or (isinstance(part, int | np.integer) and not isinstance(part, bool))
-
-
-def _indices(key: Any, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
-    """The index on each axis of every sample that a key means: numpy itself says which they are."""
-    axes = np.ogrid[tuple(slice(n) for n in shape)]
-    return tuple(np.asarray(np.broadcast_to(axis, shape)[key], np.intp) for axis in axes)
+def _spread(value: Any, shape: tuple[int, ...]) -> Labels:
+    """A value over a shape, as numpy would: broadcast, refused where it does not fit."""
+    values = np.empty(shape, np.uint32)
+    values[...] = value
+    return values
 
 
 def _inside(indices: tuple[NDArray[np.intp], ...], chosen: NDArray[np.bool_], start: Start) -> Any:
