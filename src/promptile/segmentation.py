@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
-import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from shutil import rmtree
+from functools import partial
 from typing import Any
 
 from promptile.engine import execute
@@ -25,7 +23,8 @@ from promptile.engine.slices import Slices
 from promptile.errors import UsageError
 from promptile.models.protocols import Model
 from promptile.prompts.types import Prompt, Prompts
-from promptile.run import SUFFIX, PromptedRun, Run, TiledRun
+from promptile.run import PromptedRun, Run, TiledRun
+from promptile.run.housing import housed
 from promptile.sources.protocol import Source
 
 DETECTOR = "grounding-dino-tiny"
@@ -112,50 +111,60 @@ def segment(
     PromptileError
         If the inputs do not fit each other; nothing is computed then.
     """
-    if bool(everything) == (prompts is not None or (text is not None and not everything)):
-        raise UsageError("Say what is wanted: prompts, text, or everything=True")
-    if not everything and text is None and (workers != 1 or scheduler is not None):
-        raise UsageError(
-            "`workers` and `scheduler` are for text and everything=True: prompts are answered in this process"
-        )
-    if everything and skip_outside:
-        raise UsageError("`skip_outside` is for prompts: leave it out")
-    if workers > 1 and str(out).startswith("memory:"):
-        raise UsageError(f"{out} is seen by one process only: leave workers out, or give a folder")
+    _check_wish(prompts, everything, text)
+    _check_workers(workers, scheduler, out, tiled=bool(everything) or text is not None)
+    if everything:
+        _check_unsaid(level, skip_outside)
     job = Job.prepare(
         image, model, tiling=tiling, everything=bool(everything), channels=channels, window=window, slices=slices
     )
+    home = _Home(out, restart)
     if everything:
         asked = everything if isinstance(everything, Everything) else Everything()
-        if level is not None:
-            raise UsageError("`level` is where points are asked: for everything, give Everything(levels=...)")
         naming = None if text is None else Naming(_phrases(text), loaded(ranker))
         with execute.choose(workers, scheduler) as executor:
-            return _everything(_All(job, asked, naming), out, restart, executor, progress or silent)
+            return _everything(_All(job, asked, naming), home, executor, progress or silent)
+    wanted = _inside(Prompts(()) if prompts is None else prompts, job.source, skip_outside)
+    if text is None:
+        return _from_prompts(_Wanted(job, wanted, level), home, progress or silent)
+    check_promptable(job)
+    search = Search.prepare(
+        job.source,
+        detector,
+        _searched(text),
+        channels=channels,
+        window=window,
+        slices=job.slices,
+        areas=areas_of(wanted),
+    )
+    with execute.choose(workers, scheduler) as executor:
+        return _by_text(_Wanted(job, wanted, level), search, home, executor, progress or silent)
+
+
+def _check_wish(prompts: Prompts | None, everything: bool | Everything, text: Any) -> None:
+    """Refuse what asks for nothing, or for two things at once."""
+    if bool(everything) == (prompts is not None or (text is not None and not everything)):
+        raise UsageError("Say what is wanted: prompts, text, or everything=True")
     if prompts is not None and not isinstance(prompts, Prompts):
         raise UsageError(f"Prompts are what Prompts.read or Prompts.of gives, not {type(prompts).__name__}")
-    wanted = _inside(Prompts(()) if prompts is None else prompts, job.source, skip_outside)
-    if text is not None:
-        check_promptable(job)
-        search = Search.prepare(
-            job.source,
-            detector,
-            _searched(text),
-            channels=channels,
-            window=window,
-            slices=job.slices,
-            areas=areas_of(wanted),
+
+
+def _check_workers(workers: int, scheduler: str | None, out: str | os.PathLike[str] | None, *, tiled: bool) -> None:
+    """Refuse workers that would have nothing to do, or could not see the run."""
+    if not tiled and (workers != 1 or scheduler is not None):
+        raise UsageError(
+            "`workers` and `scheduler` are for text and everything=True: prompts are answered in this process"
         )
-        with execute.choose(workers, scheduler) as executor:
-            return _by_text(_Wanted(job, search, wanted, level), out, restart, executor, progress or silent)
-    job.check_prompts(wanted)
-    grower = job.grower(level)
-    run = start_run(job, out, wanted, level=level, restart=restart)
-    try:
-        grow_all(run, grower, wanted, progress or silent)
-    finally:
-        run.close()
-    return run
+    if workers > 1 and str(out).startswith("memory:"):
+        raise UsageError(f"{out} is seen by one process only: leave workers out, or give a folder")
+
+
+def _check_unsaid(level: int | None, skip_outside: bool) -> None:
+    """Refuse what is about prompts where everything is asked for."""
+    if skip_outside:
+        raise UsageError("`skip_outside` is for prompts: leave it out")
+    if level is not None:
+        raise UsageError("`level` is where points are asked: for everything, give Everything(levels=...)")
 
 
 def _inside(prompts: Prompts, source: Source, skip_outside: bool) -> Prompts:
@@ -166,30 +175,6 @@ def _inside(prompts: Prompts, source: Source, skip_outside: bool) -> Prompts:
             "%d of %d objects lie outside the image and are left out", len(prompts) - len(wanted), len(prompts)
         )
     return wanted
-
-
-def start_run(
-    job: Job,
-    out: str | os.PathLike[str] | None,
-    prompts: Prompts | None,
-    *,
-    level: int | None = None,
-    restart: bool = False,
-) -> PromptedRun:
-    """A locked run for a job; without `out`, in a temporary folder that goes with the returned object."""
-    said = None if prompts is None else prompts.to_json()
-    run = PromptedRun.start(out or _temporary(), job.spec | {"level": level}, said, restart=restart)
-    _settle(run, job, out)
-    return run
-
-
-@dataclass(frozen=True, eq=False)
-class _All:
-    """What is wanted of everything, and of which model."""
-
-    job: Job
-    asked: Everything
-    naming: Naming | None
 
 
 def _phrases(text: str | Sequence[str] | Text | Phrases) -> Phrases:
@@ -206,62 +191,69 @@ def _searched(text: str | Sequence[str] | Text | Phrases) -> Text:
     return Text.of(text)
 
 
-def _everything(
-    wanted: _All,
-    out: str | os.PathLike[str] | None,
-    restart: bool,
-    executor: Executor,
-    progress: Progress,
-) -> TiledRun:
-    job, asked, naming = wanted.job, wanted.asked, wanted.naming
-    check_proposer(job, asked)
-    spec = job.spec | {"everything": asked.spec(job)} | ({} if naming is None else {"named": naming.spec})
-    run = TiledRun.start(out or _temporary(), spec, restart=restart)
-    _settle(run, job, out)
-    try:
-        compute(run, job, asked, executor, progress)
-        if naming is not None:
-            name_objects(run, Cutter(job.source, job.rendering), naming, progress)
-    finally:
-        run.close()
-    return run
+@dataclass(frozen=True)
+class _Home:
+    """Where the run is to be, and whether what is there is thrown away."""
+
+    out: str | os.PathLike[str] | None
+    restart: bool
+
+    def prompted(self, job: Job, spec: Mapping[str, Any], prompts: Prompts | None) -> PromptedRun:
+        """A locked run; without prompts, it is told later what they are."""
+        said = None if prompts is None else prompts.to_json()
+        start = partial(PromptedRun.start, spec=job.spec | dict(spec), prompts=said, restart=self.restart)
+        return housed(start, self.out, job.place)
+
+    def tiled(self, job: Job, spec: Mapping[str, Any]) -> TiledRun:
+        """A locked run of everything."""
+        start = partial(TiledRun.start, spec=job.spec | dict(spec), restart=self.restart)
+        return housed(start, self.out, job.place)
+
+
+@dataclass(frozen=True, eq=False)
+class _All:
+    """What is wanted of everything, and of which model."""
+
+    job: Job
+    asked: Everything
+    naming: Naming | None
 
 
 @dataclass(frozen=True, eq=False)
 class _Wanted:
-    """What is wanted by text, and of which model."""
+    """What is wanted of prompts, and of which model."""
 
     job: Job
-    search: Search
     said: Prompts
     level: int | None
 
 
-def _by_text(
-    wanted: _Wanted, out: str | os.PathLike[str] | None, restart: bool, executor: Executor, progress: Progress
-) -> PromptedRun:
-    job, search = wanted.job, wanted.search
-    grower = job.grower(wanted.level)
-    spec = job.spec | {"level": wanted.level, "text": spec_of(search, wanted.said)}
-    run = PromptedRun.start(out or _temporary(), spec, None, restart=restart)
-    _settle(run, job, out)
-    try:
-        findings = find(run, search, executor, progress)
-        asked = run.ask([wish.to_json() for wish in prompts_from(run, findings, search, wanted.said, job.model.card)])
-        prompts = Prompts(tuple(map(Prompt.from_json, asked)))
-        grow_all(run, grower, prompts, progress, {said["id"]: said["detection"] for said in asked})
-    finally:
-        run.close()
+def _everything(wanted: _All, home: _Home, executor: Executor, progress: Progress) -> TiledRun:
+    job, asked, naming = wanted.job, wanted.asked, wanted.naming
+    check_proposer(job, asked)
+    spec = {"everything": asked.spec(job)} | ({} if naming is None else {"named": naming.spec})
+    with closing(home.tiled(job, spec)) as run:
+        compute(run, job, asked, executor, progress)
+        if naming is not None:
+            name_objects(run, Cutter(job.source, job.rendering), naming, progress)
     return run
 
 
-def _settle(run: Run, job: Job, out: str | os.PathLike[str] | None) -> None:
-    """Keep where the image is; let a run that nobody gave a place vanish with its object."""
-    if run.image != job.place:
-        run.image = job.place
-    if out is None:
-        weakref.finalize(run, rmtree, os.path.dirname(run.path), ignore_errors=True)
+def _from_prompts(wanted: _Wanted, home: _Home, progress: Progress) -> PromptedRun:
+    job, prompts = wanted.job, wanted.said
+    job.check_prompts(prompts)
+    grower = job.grower(wanted.level)
+    with closing(home.prompted(job, {"level": wanted.level}, prompts)) as run:
+        grow_all(run, grower, prompts, progress)
+    return run
 
 
-def _temporary() -> Path:
-    return Path(tempfile.mkdtemp(prefix="promptile-")) / f"unnamed{SUFFIX}"
+def _by_text(wanted: _Wanted, search: Search, home: _Home, executor: Executor, progress: Progress) -> PromptedRun:
+    job, said = wanted.job, wanted.said
+    grower = job.grower(wanted.level)
+    with closing(home.prompted(job, {"level": wanted.level, "text": spec_of(search, said)}, None)) as run:
+        findings = find(run, search, executor, progress)
+        asked = run.ask([wish.to_json() for wish in prompts_from(run, findings, search, said, job.model.card)])
+        prompts = Prompts(tuple(map(Prompt.from_json, asked)))
+        grow_all(run, grower, prompts, progress, {prompt["id"]: prompt["detection"] for prompt in asked})
+    return run

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from promptile.masks import blocks_of
 from promptile.models.protocols import Model
 from promptile.prompts.types import Prompt
 from promptile.run import PromptedRun, Run, State
+from promptile.run.housing import housed
 from promptile.session.ledger import Ledger
-from promptile.session.opening import open_run
 from promptile.session.setting import Setting, axes_of
 from promptile.session.taking import is_of, setting_of
 from promptile.sources import open_source
@@ -97,16 +99,14 @@ def replay(
         raise RunError(f"{run.name} was stopped before its labels were painted: go on with it, and end that")
     source = _image_of(run, image)
     rounds = _rounds(run, source, model)
-    again = open_run({k: v for k, v in run.spec.items() if k != "format"}, getattr(source, "place", {}), out)
-    try:
+    spec = {k: v for k, v in run.spec.items() if k != "format"}
+    with closing(housed(partial(PromptedRun.work_on, spec=spec), out, getattr(source, "place", {}))) as again:
         if again.states():
             raise RunError(f"{again.path} has objects already: choose another place with --out")
         said = _Again(run, Ledger(again), progress)
         for setting, ids in rounds:
             said.say_all(setting, ids)
         said.keep()
-    finally:
-        again.close()
     asked = sum(len(ids) for setting, ids in rounds if setting is not None)
     return Replay(again, said.total, asked, dict(sorted(said.differing.items())), _differing(run, again))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ from promptile.grid import Window
 from promptile.models.protocols import Model, ModelCard
 from promptile.prompts.types import Prompt, Prompts
 from promptile.rendering import Rendering
-from promptile.run import State
+from promptile.run import PromptedRun, State
+from promptile.run.housing import housed
 from promptile.session.drafts import unanswered
 from promptile.session.objects import Objects, check_category
-from promptile.session.opening import open_run
 from promptile.session.setting import Setting
 from promptile.sources.protocol import Source
 
@@ -72,7 +73,8 @@ class Session(Objects):
         self.setting = Setting(Job.prepare(image, model, **options), level, checkpoint)
         self.setting.grower  # noqa: B018  a model that takes no prompts is refused before anything is written
         job = self.setting.job
-        super().__init__(open_run(job.spec | {"level": level}, job.place, out))
+        spec = job.spec | {"level": level}
+        super().__init__(housed(partial(PromptedRun.work_on, spec=spec), out, job.place))
         self.preview: Grown | None = None
         self._asked: Prompt | None = None
         self._revised: int | None = None
