@@ -15,6 +15,8 @@ from promptile.models.protocols import Ability
 from promptile.models.published import SNAPSHOT, Facts, Published
 
 HUB = "https://huggingface.co"
+CODE = "transformers, Apache-2.0"
+"""What computes networks of `transformers`, and under which licence that is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +38,16 @@ class Hosted:
         Of the weights.
     terms : str
         Where the licence can be read.
-    facts : Facts, optional
+    costs : tuple
+        Parameters, megabytes, seconds and gigabytes, as in `Facts`.
+    citation : str
+        In one line.
     """
 
     ability: ClassVar[Ability]
     """What it is for."""
+    at_once: ClassVar[str] = "a window"
+    """What the seconds are for."""
 
     name: str
     family: str
@@ -49,7 +56,23 @@ class Hosted:
     repository: str
     licence: str = "Apache-2.0"
     terms: str = ""
-    facts: Facts | None = None
+    costs: tuple[int, int, float, float]
+    citation: str
+
+    @property
+    def facts(self) -> Facts:
+        """What it costs and who made it."""
+        parameters, megabytes, seconds, gigabytes = self.costs
+        return Facts(
+            family=self.family,
+            parameters=parameters,
+            megabytes=megabytes,
+            seconds=seconds,
+            gigabytes=gigabytes,
+            citation=self.citation,
+            code=CODE,
+            at_once=self.at_once,
+        )
 
     @property
     def published(self) -> Published:

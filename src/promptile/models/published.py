@@ -46,7 +46,7 @@ SNAPSHOT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a model costs and who made it; how it was measured is told in docs/models.md."""
+    """What a model costs and who made it; how it was measured is told in docs/models.md and docs/detectors.md."""
 
     family: str
     parameters: int
@@ -56,18 +56,26 @@ class Facts:
     seconds: float
     """To look at a window of 1024 x 1024, or of the model's own size, with two cores and torch."""
     gigabytes: float
-    """Memory of a process that does so and answers 64 points, on a CPU."""
+    """Memory of a process that does so and answers 64 points, if it takes points, on a CPU."""
     citation: str
     """In one line."""
+    code: str = "Promptile, BSD-3-Clause"
+    """What computes it, and under which licence that is."""
+    at_once: str = "a window"
+    """What the seconds are for."""
+    timed: bool = True
+    """Whether the seconds were measured; else they are estimated from those of its kin."""
 
     def describe(self) -> dict[str, str]:
         """In words."""
+        guess = "" if self.timed else "; estimated"
         return {
             "parameters": f"{self.parameters / 1e6:.0f} million",
             "size": f"{self.megabytes:,} MB",
-            "speed": f"{self.seconds:.2g} s to look at a window, with two cores of a CPU",
+            "speed": f"{self.seconds:.2g} s to look at {self.at_once}, with two cores of a CPU{guess}",
             "memory": f"{self.gigabytes:.2g} GB on a CPU",
             "citation": self.citation,
+            "code": self.code,
         }
 
 

@@ -35,20 +35,40 @@ class Variant(Hosted):
     side: int
 
 
+_COSTS = {
+    "grounding-dino-tiny": (172_250_626, 689, 12, 2.0),
+    "grounding-dino-base": (232_315_264, 933, 16, 2.3),
+    "mm-grounding-dino-tiny": (172_250_628, 689, 12, 2.0),
+    "owlv2-base": (154_966_792, 620, 7.8, 1.2),
+    "owlv2-large": (437_610_760, 1751, 40, 3.0),
+    "sam3": (840_376_374, 3440, 62, 4.2),
+}
+"""As in `Hosted`, of windows of the model's own size and three phrases; the file of SAM 3 holds its tracker as well."""
+_CITATIONS = {
+    "Grounding DINO": "Liu et al.: Grounding DINO: Marrying DINO with Grounded Pre-Training for Open-Set Object "
+    "Detection. ECCV 2024, arXiv:2303.05499",
+    "MM-Grounding DINO": "Zhao et al.: An Open and Comprehensive Pipeline for Unified Object Grounding and Detection. "
+    "2024, arXiv:2401.02361",
+    "OWLv2": "Minderer et al.: Scaling Open-Vocabulary Object Detection. NeurIPS 2023, arXiv:2306.09683",
+    "SAM 3": "Carion et al.: SAM 3: Segment Anything with Concepts. 2025, arXiv:2511.16719",
+}
 _LANG_SAM = Thresholds(box=0.3, text=0.25)
 
 
 def _grounding(name: str, repository: str) -> Variant:
     mm = name.startswith("mm-")
+    family = "MM-Grounding DINO" if mm else "Grounding DINO"
     return Variant(
         name=name,
-        family="MM-Grounding DINO" if mm else "Grounding DINO",
+        family=family,
         kind="grounding",
         network=f"{'MM' if mm else ''}GroundingDinoForObjectDetection",
         types=("mm-grounding-dino" if mm else "grounding-dino",),
         repository=repository,
         thresholds=_LANG_SAM,
         side=800,
+        costs=_COSTS[name],
+        citation=_CITATIONS[family],
     )
 
 
@@ -62,6 +82,8 @@ def _owl(name: str, repository: str, side: int) -> Variant:
         repository=repository,
         thresholds=Thresholds(box=0.1, text=0.0),
         side=side,
+        costs=_COSTS[name],
+        citation=_CITATIONS["OWLv2"],
     )
 
 
@@ -76,6 +98,8 @@ _SAM3 = Variant(
     side=1008,
     licence="SAM License",
     terms=f"{HUB}/facebook/sam3/blob/main/LICENSE",
+    costs=_COSTS["sam3"],
+    citation=_CITATIONS["SAM 3"],
 )
 
 VARIANTS = {

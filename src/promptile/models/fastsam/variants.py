@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from promptile.models.published import Published
+from promptile.models.published import Facts, Published
 
 _PAGE = "https://github.com/CASIA-IVA-Lab/FastSAM"
 
@@ -19,10 +19,12 @@ class Variant:
         What the user types.
     checkpoint : str
         What its authors call the file that the export is made from.
+    facts : Facts
     """
 
     name: str
     checkpoint: str
+    facts: Facts
 
     family = "FastSAM"
     licence = "AGPL-3.0"
@@ -48,14 +50,29 @@ class Variant:
             terms=f"{_PAGE}/blob/main/LICENSE",
             name=self.file,
             recipe=self.recipe,
+            abilities=("box", "points", "propose"),
+            facts=self.facts,
         )
+
+
+def _variant(size: str, parameters: int, megabytes: int, seconds: float, gigabytes: float) -> Variant:
+    facts = Facts(
+        family=Variant.family,
+        parameters=parameters,
+        megabytes=megabytes,
+        seconds=seconds,
+        gigabytes=gigabytes,
+        citation="Zhao et al.: Fast Segment Anything. 2023, arXiv:2306.12156",
+        code="Promptile, BSD-3-Clause, and ONNX Runtime, MIT",
+    )
+    return Variant(name=f"fastsam-{size}", checkpoint=f"FastSAM-{size}.pt", facts=facts)
 
 
 VARIANTS = {
     variant.name: variant
     for variant in (
-        Variant(name="fastsam-s", checkpoint="FastSAM-s.pt"),
-        Variant(name="fastsam-x", checkpoint="FastSAM-x.pt"),
+        _variant("s", 11_790_483, 47, 0.8, 0.75),
+        _variant("x", 71_751_811, 287, 4.4, 1.8),
     )
 }
 """By name."""

@@ -24,8 +24,17 @@ class Variant(Hosted):
     """
 
     ability = "rank"
+    at_once = "16 pictures"
 
     kind: Kind
+
+
+_COSTS = {
+    "clip-b32": (151_277_313, 605, 0.8, 1.0),
+    "clip-l14": (427_616_513, 1711, 20, 2.0),
+    "siglip2-base": (375_187_970, 1501, 5.9, 1.3),
+}
+"""As in `Hosted`, of 16 pictures and two phrases."""
 
 
 def _clip(name: str, repository: str) -> Variant:
@@ -37,6 +46,9 @@ def _clip(name: str, repository: str) -> Variant:
         types=("clip",),
         repository=repository,
         licence="MIT",
+        costs=_COSTS[name],
+        citation="Radford et al.: Learning Transferable Visual Models From Natural Language Supervision. ICML 2021, "
+        "arXiv:2103.00020",
     )
 
 
@@ -48,6 +60,9 @@ _SIGLIP2 = Variant(
     types=("siglip",),
     repository="google/siglip2-base-patch16-224",
     licence="Apache-2.0",
+    costs=_COSTS["siglip2-base"],
+    citation="Tschannen et al.: SigLIP 2: Multilingual Vision-Language Encoders with Improved Semantic Understanding, "
+    "Localization, and Dense Features. 2025, arXiv:2502.14786",
 )
 
 VARIANTS = {

@@ -171,6 +171,7 @@ def _facts(variant: Variant) -> Facts:
         seconds=seconds,
         gigabytes=gigabytes,
         citation=_CITATIONS[variant.family],
+        timed=not variant.name.endswith(("-l", "-h")),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from promptile.models.hosted import CODE
 from promptile.models.published import Facts, Published
 
 _FILES = "https://dl.fbaipublicfiles.com/segment_anything_2"
@@ -129,6 +130,8 @@ class Variant:
             seconds=seconds,
             gigabytes=gigabytes,
             citation=_CITATIONS[type(self.encoder)],
+            code=CODE,
+            timed=self.name.endswith(("tiny", "tracker")),
         )
 
 
