@@ -1,4 +1,4 @@
-"""How networks compute: with how many digits, and how much at a time."""
+"""How networks compute: on which device, with how many digits, and how much at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from promptile.errors import ModelError
 
@@ -70,6 +73,11 @@ def _fast_bf16() -> bool:
     """Whether the CPU multiplies in bf16; one that does not is slower with it than without."""
     tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(test() for test in tests if test is not None)
+
+
+def as_tensor(values: NDArray[np.float32], device: torch.device) -> Tensor:
+    """An array on a device."""
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
 
 class Batches:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -88,8 +87,3 @@ class Frame:
     def _padded(self, x: Tensor, value: float) -> Tensor:
         rows, columns = self.inner
         return functional.pad(x, (0, self.side - columns, 0, self.side - rows), value=value)
-
-
-def as_tensor(values: NDArray[np.float32], device: torch.device) -> Tensor:
-    """An array on a device."""
-    return torch.from_numpy(np.ascontiguousarray(values)).to(device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from promptile.errors import ModelError
-from promptile.models.computing import Batches, Precision
+from promptile.models.asking import Form, by_form, candidates, colours_of, unasked
+from promptile.models.computing import Batches, Precision, as_tensor
 from promptile.models.devices import device_of
 from promptile.models.protocols import LEARNT, Embedding, Masks, ModelCard, View, WindowPrompt
-from promptile.models.sam.frame import Frame, as_tensor
+from promptile.models.sam.frame import Frame
 from promptile.models.sam.nets.network import Decoding, Features, Questions
 from promptile.models.sam.running import network_of
 from promptile.models.sam.variants import Variant
@@ -35,8 +35,6 @@ _ASKED = {"cpu": 3, "mps": 16, "cuda": 32}
 is asked of the system each time anew."""
 _ASKED_FINER = {"cpu": 1, "mps": 8, "cuda": 16}
 """The same for SAM-HQ, which computes more between."""
-_NOWHERE = np.float32(-8)
-"""Logit where nothing was asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +144,10 @@ class Sam:
 
     @torch.inference_mode()
     def _predict(self, sight: Sight, prompts: Sequence[WindowPrompt], least: float | None) -> list[Masks]:
-        alike: dict[_Form, list[int]] = defaultdict(list)
-        for i, prompt in enumerate(prompts):
-            alike[_Form.of(prompt, masks="mask" in self.card.abilities)].append(i)
-        answers: dict[int, Masks] = {}
-        for form, members in alike.items():
-            asked = [prompts[i] for i in members]
-            found = self._asking.each(asked, partial(self._answers, sight, form, least))
-            answers |= zip(members, found, strict=True)
-        return [answers[i] for i in range(len(prompts))]
+        def answer(form: Form, asked: Sequence[WindowPrompt]) -> list[Masks]:
+            return self._asking.each(asked, partial(self._answers, sight, form, least))
+
+        return by_form(prompts, partial(Form.of, masks="mask" in self.card.abilities), answer)
 
     def pack(self, embedding: Embedding) -> Mapping[str, NDArray[Any]]:
         sight: Sight = embedding.content
@@ -180,33 +173,23 @@ class Sam:
         return Frame((rows, columns), self._variant.side, self._variant.style == "efficient")
 
     def _image(self, view: View, frame: Frame) -> Tensor:
-        """``(3, side, side)``: a view as the network sees it; grey is shown in all three channels."""
-        if len(view.samples) not in (1, 3):
-            raise ModelError(f"Model {self.card.name!r} takes 1 or 3 channels, not {len(view.samples)}: use --channels")
-        colours = as_tensor(np.asarray(view.samples, np.float32), self._device).clamp(0, 1).expand(3, -1, -1)
+        """``(3, side, side)``: a view as the network sees it."""
+        colours = colours_of(view, self.card.name, self._device)
         return frame.image((colours - self._mean) / self._deviation)
 
     def _look(self, images: Sequence[Tensor]) -> list[Features]:
         with self._precision():
             return _apart(self._network.embed(torch.stack(list(images))))
 
-    def _answers(self, sight: Sight, form: _Form, least: float | None, prompts: Sequence[WindowPrompt]) -> list[Masks]:
+    def _answers(self, sight: Sight, form: Form, least: float | None, prompts: Sequence[WindowPrompt]) -> list[Masks]:
         """The answers to prompts of one form; `least`: without masks whose score is not above it."""
         if form.empty:
-            count = int(least is None or least < 0)
-            blank = Masks(np.full((count, *sight.frame.shape), _NOWHERE), np.zeros(count))
-            return [blank] * len(prompts)
+            return [unasked(sight.frame.shape, least)] * len(prompts)
         questions = self._questions(sight.frame, form, prompts)
         logits, iou = self._network.decode(sight.features, questions, ambiguous=form.ambiguous, least=least)
-        guesses, order = iou.sort(dim=1, descending=True, stable=True)
-        scores = guesses.clamp(0, 1)
-        counts = (scores > (-1 if least is None else least)).sum(dim=1).tolist()
-        return [
-            _masks(sight.frame, masks[best[:n]], quality[:n])
-            for masks, best, quality, n in zip(logits, order, scores, counts, strict=True)
-        ]
+        return candidates(sight.frame, logits, iou, least)
 
-    def _questions(self, frame: Frame, form: _Form, prompts: Sequence[WindowPrompt]) -> Questions:
+    def _questions(self, frame: Frame, form: Form, prompts: Sequence[WindowPrompt]) -> Questions:
         points = np.stack([frame.places(prompt.points.reshape(-1, 2)) for prompt in prompts])
         labels = np.stack([prompt.labels for prompt in prompts]).astype(np.int64)
         boxes = [frame.corners(prompt.box) for prompt in prompts if form.box and prompt.box is not None]
@@ -221,35 +204,6 @@ class Sam:
             as_tensor(np.stack(boxes), self._device) if boxes else None,
             torch.stack(masks) if masks else None,
         )
-
-
-@dataclass(frozen=True)
-class _Form:
-    """What a prompt consists of; prompts of one form are answered together."""
-
-    points: int
-    box: bool
-    mask: bool
-
-    @classmethod
-    def of(cls, prompt: WindowPrompt, *, masks: bool) -> _Form:
-        return cls(len(prompt.points), prompt.box is not None, masks and prompt.mask is not None)
-
-    @property
-    def ambiguous(self) -> bool:
-        """A point may mean a part, the whole or something between."""
-        return self.points == 1 and not self.box and not self.mask
-
-    @property
-    def empty(self) -> bool:
-        return not (self.points or self.box or self.mask)
-
-
-def _masks(frame: Frame, logits: Tensor, scores: Tensor) -> Masks:
-    """Masks ``(m, side / 4, side / 4)`` on the window's own samples."""
-    if not len(logits):
-        return Masks(np.empty((0, *frame.shape), np.float32), np.empty(0))
-    return Masks(frame.back(logits[None])[0].cpu().numpy(), scores.cpu().double().numpy())
 
 
 def _apart(features: Features) -> list[Features]:

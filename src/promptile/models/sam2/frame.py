@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -66,8 +65,3 @@ def _stretched(x: Tensor, side: int) -> Tensor:
     if tuple(x.shape[1:]) == (side, side):
         return x
     return functional.interpolate(x[None], (side, side), mode="bilinear", align_corners=False, antialias=True)[0]
-
-
-def as_tensor(values: NDArray[np.float32], device: torch.device) -> Tensor:
-    """An array on a device."""
-    return torch.from_numpy(np.ascontiguousarray(values)).to(device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from promptile.errors import ModelError
-from promptile.models.computing import Batches, Precision
+from promptile.models.asking import Form, by_form, candidates, colours_of, unasked
+from promptile.models.computing import Batches, Precision, as_tensor
 from promptile.models.devices import device_of
 from promptile.models.protocols import LEARNT, Embedding, Masks, ModelCard, View, WindowPrompt
-from promptile.models.sam2.frame import Frame, as_tensor
+from promptile.models.sam2.frame import Frame
 from promptile.models.sam2.loading import load_network
 from promptile.models.sam2.variants import Hiera, Variant
 from promptile.models.weights import digest
@@ -35,8 +35,6 @@ _ASKED = {"cpu": 4, "mps": 16, "cuda": 32}
 """Prompts answered together."""
 _MAPS = 3
 """Maps that the decoder sees; the encoder of SAM 3 makes one more."""
-_NOWHERE = np.float32(-8)
-"""Logit where nothing was asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,14 +132,10 @@ class Sam2:
 
     @torch.inference_mode()
     def _predict(self, sight: Sight, prompts: Sequence[WindowPrompt], least: float | None) -> list[Masks]:
-        alike: dict[_Form, list[int]] = defaultdict(list)
-        for i, prompt in enumerate(prompts):
-            alike[_Form.of(prompt)].append(i)
-        answers: dict[int, Masks] = {}
-        for form, members in alike.items():
-            found = self._asking.each([prompts[i] for i in members], partial(self._answers, sight, form, least))
-            answers |= zip(members, found, strict=True)
-        return [answers[i] for i in range(len(prompts))]
+        def answer(form: Form, asked: Sequence[WindowPrompt]) -> list[Masks]:
+            return self._asking.each(asked, partial(self._answers, sight, form, least))
+
+        return by_form(prompts, Form.of, answer)
 
     def pack(self, embedding: Embedding) -> Mapping[str, NDArray[Any]]:
         sight: Sight = embedding.content
@@ -160,10 +154,8 @@ class Sam2:
         return Frame((rows, columns), self._variant.side, self._variant.cells)
 
     def _image(self, view: View, frame: Frame) -> Tensor:
-        """``(3, side, side)``: a view as the network sees it; grey is shown in all three channels."""
-        if len(view.samples) not in (1, 3):
-            raise ModelError(f"Model {self.card.name!r} takes 1 or 3 channels, not {len(view.samples)}: use --channels")
-        colours = as_tensor(np.asarray(view.samples, np.float32), self._device).clamp(0, 1).expand(3, -1, -1)
+        """``(3, side, side)``: a view as the network sees it."""
+        colours = colours_of(view, self.card.name, self._device)
         return (frame.image(colours) - self._mean) / self._deviation
 
     def _looks(self, images: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
@@ -181,27 +173,19 @@ class Sam2:
         maps = (each.permute(1, 2, 0) for each in flat)
         return [each.unflatten(2, [self._variant.cells >> i] * 2) for i, each in enumerate(maps)]
 
-    def _answers(self, sight: Sight, form: _Form, least: float | None, prompts: Sequence[WindowPrompt]) -> list[Masks]:
+    def _answers(self, sight: Sight, form: Form, least: float | None, prompts: Sequence[WindowPrompt]) -> list[Masks]:
         """The answers to prompts of one form; `least`: without masks whose score is not above it."""
         if form.empty:
-            count = int(least is None or least < 0)
-            blank = Masks(np.full((count, *sight.frame.shape), _NOWHERE), np.zeros(count))
-            return [blank] * len(prompts)
+            return [unasked(sight.frame.shape, least)] * len(prompts)
         found = self._network(
             image_embeddings=[each.expand(len(prompts), -1, -1, -1) for each in sight.maps],
             multimask_output=form.ambiguous,
             **self._questions(sight.frame, form, prompts),
         )
         scores = found.iou_scores[:, 0] * found.object_score_logits[:, 0].sigmoid()
-        guesses, order = scores.sort(dim=1, descending=True, stable=True)
-        scores = guesses.clamp(0, 1)
-        counts = (scores > (-1 if least is None else least)).sum(dim=1).tolist()
-        return [
-            _masks(sight.frame, masks[best[:n]], quality[:n])
-            for masks, best, quality, n in zip(found.pred_masks[:, 0], order, scores, counts, strict=True)
-        ]
+        return candidates(sight.frame, found.pred_masks[:, 0], scores, least)
 
-    def _questions(self, frame: Frame, form: _Form, prompts: Sequence[WindowPrompt]) -> dict[str, Tensor]:
+    def _questions(self, frame: Frame, form: Form, prompts: Sequence[WindowPrompt]) -> dict[str, Tensor]:
         """Prompts of one form, each about an image of its own: only so may each have a mask."""
         asked: dict[str, Tensor] = {}
         if form.points:
@@ -216,32 +200,3 @@ class Sam2:
             masks = [frame.mask(as_tensor(p.mask, self._device)) for p in prompts if p.mask is not None]
             asked["input_masks"] = torch.stack(masks)
         return asked
-
-
-@dataclass(frozen=True)
-class _Form:
-    """What a prompt consists of; prompts of one form are answered together."""
-
-    points: int
-    box: bool
-    mask: bool
-
-    @classmethod
-    def of(cls, prompt: WindowPrompt) -> _Form:
-        return cls(len(prompt.points), prompt.box is not None, prompt.mask is not None)
-
-    @property
-    def ambiguous(self) -> bool:
-        """A point may mean a part, the whole or something between."""
-        return self.points == 1 and not self.box and not self.mask
-
-    @property
-    def empty(self) -> bool:
-        return not (self.points or self.box or self.mask)
-
-
-def _masks(frame: Frame, logits: Tensor, scores: Tensor) -> Masks:
-    """Masks ``(m, cells, cells)`` on the window's own samples."""
-    if not len(logits):
-        return Masks(np.empty((0, *frame.shape), np.float32), np.empty(0))
-    return Masks(frame.back(logits[None])[0].cpu().numpy(), scores.cpu().double().numpy())

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from promptile.errors import ModelError
+from promptile.models.computing import as_tensor
 from promptile.models.protocols import Embedding, Masks, Memorable, Memory
-from promptile.models.sam2.frame import as_tensor
 from promptile.models.sam2.memory import load_memory
 from promptile.models.sam2.model import Sam2, Sight
 from promptile.models.sam2.variants import Variant
