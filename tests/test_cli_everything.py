@@ -158,12 +158,12 @@ class TestShow:
         moved = (tmp_path / "scene.tif").rename(tmp_path / "moved.tif")
         show = ["show", str(tmp_path / "a.run.zarr"), "--out", str(tmp_path / "a.png")]
         assert main(show) == 2
-        assert "say where with --image" in capsys.readouterr().err
+        assert "say where it is with --image" in capsys.readouterr().err
         other = tmp_path / "other.tif"
         with rasterio.open(other, "w", "GTiff", 130, 150, 1, dtype="uint8", crs="EPSG:32633", transform=PLACE):
             pass
         assert main([*show, "--image", str(other)]) == 2
-        assert "is not what the run was made from" in capsys.readouterr().err
+        assert "other.tif is not what a.run.zarr was made from, scene.tif" in capsys.readouterr().err
         assert main([*show, "--image", str(moved)]) == 0
         assert main([*show, "--image", str(moved)]) == 2
         assert "--overwrite" in capsys.readouterr().err

@@ -288,7 +288,7 @@ def complaint(argv: list[str], capsys: pytest.CaptureFixture[str], status: int =
 def test_an_image_that_has_moved_is_asked_for(both: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, place = str(tmp_path / "s.run.zarr"), tmp_path / "squares.tif"
     place.rename(tmp_path / "moved.tif")
-    assert f"squares.tif, is not at {place}: use --image" in complaint([run], capsys)
+    assert f"squares.tif, is not at {place}: say where it is with --image" in complaint([run], capsys)
     assert main(["replay", run, "--image", str(tmp_path / "moved.tif")]) == 0
     capsys.readouterr()
     tifffile.imwrite(tmp_path / "other.tif", squares()[::-1])
@@ -301,7 +301,7 @@ def test_an_image_that_never_had_a_place_is_asked_for(tmp_path: Path) -> None:
     with Session(squares(), Perfect(2), out=tmp_path / "s.run.zarr", window=(0, 3)) as work:
         work.predict(square(0))
         work.accept()
-    with pytest.raises(RunError, match="is not known: use --image"):
+    with pytest.raises(RunError, match="is not known: say where it is with --image"):
         replay(run_at(tmp_path / "s.run.zarr"))
     assert replay(run_at(tmp_path / "s.run.zarr"), squares(), model=Perfect(2)).identical
 

@@ -121,16 +121,12 @@ def show_run(options: argparse.Namespace) -> int:
 
 def image_of(run: Run, path: str | None) -> Source:
     """The image that a run was made from, where it was or where the user says that it is."""
-    from promptile.sources import open_source
+    from promptile.session import images
 
-    place = run.image if path is None else run.image | {"image": path}
-    name = run.spec["image"].get("name", "its image")
-    if not place or not Path(place["image"]).expanduser().exists():
-        raise UsageError(f"{name} is not {'there' if not place else 'at ' + place['image']}: say where with --image")
-    source = open_source(**place)
-    if dict(source.identity) | {"name": name} != run.spec["image"] | {"name": name}:  # it may have been renamed
-        raise UsageError(f"{place['image']} is not what the run was made from, {name}: say where that is with --image")
-    return source
+    try:
+        return images.image_of(run, path)
+    except RunError as error:
+        raise UsageError(str(error)) from error
 
 
 def show_info(options: argparse.Namespace) -> int:

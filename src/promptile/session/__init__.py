@@ -1,12 +1,12 @@
 """Interactive work on one image: ask, look, keep, correct, take back. No window is needed."""
 
+from promptile.session.images import is_of
 from promptile.session.places import place_of, put_away
 from promptile.session.replaying import Replay, replay
 from promptile.session.requests import Asked, Named, Request, asked_before, waiting
 from promptile.session.reviewing import Review
 from promptile.session.setting import Setting
 from promptile.session.strokes import Stroke
-from promptile.session.taking import is_of
 from promptile.session.thumbnails import Thumbnail, thumbnails
 from promptile.session.work import Session
 from promptile.session.worker import Ticket, Worker

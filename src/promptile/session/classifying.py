@@ -14,10 +14,8 @@ from promptile.errors import RunError
 from promptile.models.protocols import Model
 from promptile.rendering import Rendering
 from promptile.run import PromptedRun, Run, State, TiledRun
+from promptile.session.images import image_of
 from promptile.session.objects import Objects
-from promptile.session.taking import is_of
-from promptile.sources import open_source
-from promptile.sources.protocol import Source
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def classify(
     if found.waiting or not found.finished:
         raise RunError(f"{found.path} is not finished: give its command again, then name its objects")
     judge = loaded(ranker)
-    cutter = Cutter(_image_of(found, image), Rendering.from_json(found.spec["rendering"]))
+    cutter = Cutter(image_of(found, image), Rendering.from_json(found.spec["rendering"]))
     labels: dict[int, Label] = {}
     say, total = progress or silent, len(found.objects)
     for object_id, label in rank(found, cutter, judge, phrases):
@@ -102,14 +100,3 @@ def _keep_in_journal(found: Run, labels: Mapping[int, Label], about: Mapping[str
         after = {i: named(objects.ledger.state(i), label) for i, label in labels.items()}
         if after:
             objects.ledger.do("classify", after, about)
-
-
-def _image_of(run: Run, image: Any) -> Source:
-    """The image of a run, where it was or as it is given."""
-    name = run.spec["image"].get("name", "its image")
-    if image is None and not run.image:
-        raise RunError(f"{run.name} does not know where {name} is: say so with --image")
-    source = open_source(**run.image) if image is None else open_source(image)
-    if not is_of(run, source.identity, source.grid):
-        raise RunError(f"{source.name} is not what {run.name} was made from, {name}: say where that is with --image")
-    return source

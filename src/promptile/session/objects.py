@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from promptile.errors import UsageError
 from promptile.run import PromptedRun, Record, Run, State, Step
+from promptile.session.images import check_same_image
 from promptile.session.ledger import Ledger
 from promptile.session.strokes import Brushwork, Stroke
-from promptile.session.taking import about, check_same_image, renumbered, taken_from
+from promptile.session.taking import about, renumbered, taken_from
 
 HAND = "hand"
 """Kind of prompt of an object that was painted."""

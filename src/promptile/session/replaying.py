@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,10 @@ from promptile.models.protocols import Model
 from promptile.prompts.types import Prompt
 from promptile.run import PromptedRun, Run, State
 from promptile.run.housing import housed
+from promptile.session.images import image_of
 from promptile.session.ledger import Ledger
 from promptile.session.setting import Setting, axes_of
-from promptile.session.taking import is_of, setting_of
-from promptile.sources import open_source
+from promptile.session.taking import setting_of
 from promptile.sources.protocol import Source
 
 
@@ -97,7 +96,7 @@ def replay(
         raise RunError(f"{run.name} is a run of everything: run promptile segment again to compute it again")
     if not run.finished:
         raise RunError(f"{run.name} was stopped before its labels were painted: go on with it, and end that")
-    source = _image_of(run, image)
+    source = image_of(run, image)
     rounds = _rounds(run, source, model)
     spec = {k: v for k, v in run.spec.items() if k != "format"}
     with closing(housed(partial(PromptedRun.work_on, spec=spec), out, getattr(source, "place", {}))) as again:
@@ -109,24 +108,6 @@ def replay(
         said.keep()
     asked = sum(len(ids) for setting, ids in rounds if setting is not None)
     return Replay(again, said.total, asked, dict(sorted(said.differing.items())), _differing(run, again))
-
-
-def _image_of(run: PromptedRun, image: Any) -> Source:
-    """The image that a run was made from, where it was or where it is now."""
-    name = run.spec["image"].get("name", "its image")
-    there = run.image.get("image")
-    if image is None and (there is None or not ("://" in there or Path(there).expanduser().exists())):
-        raise RunError(f"The image of {run.name}, {name}, is not {f'at {there}' if there else 'known'}: use --image")
-    moved = isinstance(image, str | os.PathLike)
-    source = open_source(**run.image) if image is None else open_source(image, **_choice(run) if moved else {})
-    if not is_of(run, source.identity, source.grid):
-        raise RunError(f"{source.name} is not what {run.name} was made from, {name}: say where that is with --image")
-    return source
-
-
-def _choice(run: PromptedRun) -> dict[str, Any]:
-    """Which of several images in one file it was."""
-    return {key: value for key, value in run.image.items() if key != "image"}
 
 
 def _rounds(run: PromptedRun, source: Source, model: Model | None) -> list[tuple[Setting | None, list[int]]]:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from promptile.masks import ObjectMask
 from promptile.run import Run, Step
-from promptile.session.taking import about, check_same_image
+from promptile.session.images import check_same_image
+from promptile.session.taking import about
 from promptile.session.work import Session
 
 _JUDGED = ("take", "reject")

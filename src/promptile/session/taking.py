@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from promptile.errors import RunError
-from promptile.grid import Grid
 from promptile.masks import Edit, ObjectMask
 from promptile.run import PromptedRun, Record, Run, State
 
 _SETTING = ("model", "rendering", "tiling", "level")
-
-
-def check_same_image(run: Run, mine: Run) -> None:
-    """Raise RunError if two runs are of different images."""
-    if not is_of(run, mine.spec["image"], mine.grid):
-        raise RunError(f"{run.name} is of another image than {mine.name}: open that image to work on it")
-
-
-def is_of(run: Run, identity: Mapping[str, Any], grid: Grid) -> bool:
-    """Whether a run is of an image, whatever that is called by now."""
-    there, here = (
-        {k: v for k, v in json.loads(json.dumps(dict(i))).items() if k != "name"} for i in (run.spec["image"], identity)
-    )
-    return there == here and run.grid == grid
 
 
 def taken_from(run: Run, object_ids: Iterable[int]) -> Iterator[tuple[State, ObjectMask, Edit | None]]:
