@@ -12,24 +12,19 @@ would be asked the same.
 
 from __future__ import annotations
 
-import io
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from promptile.folders import Folder
-from promptile.grid import Tile, tiles
+from promptile.grid import Tile
 from promptile.run.parts import DETECTIONS, damaged, read_json
 from promptile.run.record import Failure
-
-Index = tuple[int, ...]
+from promptile.run.tile_files import Index, TileFiles
 
 _ASKED, _FAILED = f"{DETECTIONS}/asked.json", f"{DETECTIONS}/failed.json"
 
@@ -60,37 +55,12 @@ class TileDetections:
 NOTHING = TileDetections(np.zeros((0, 2, 2)), np.zeros(0), np.zeros(0, np.int64), looked=False)
 
 
-@dataclass(frozen=True)
-class DetectionStore:
-    """The tiles of one level and what was found in them. Can be pickled.
+class DetectionStore(TileFiles):
+    """The tiles of one level and what was found in them; see `TileFiles`."""
 
-    Parameters
-    ----------
-    folder : Folder
-        Of the run.
-    level : int
-    factors : tuple of int
-        Samples of level 0 per sample of this level, along each axis.
-    shape : tuple of int
-        Of the level.
-    size, overlap : tuple of int
-        Of the outer windows, per axis.
-    """
-
-    folder: Folder
-    level: int
-    factors: tuple[int, ...]
-    shape: tuple[int, ...]
-    size: tuple[int, ...]
-    overlap: tuple[int, ...]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @cached_property
-    def tiles(self) -> dict[Index, Tile]:
-        """All tiles in their order."""
-        return {tile.index: tile for tile in tiles(self.shape, self.size, self.overlap)}
+    @property
+    def files(self) -> str:
+        return f"{DETECTIONS}/{self.level}"
 
     def commit(self, tile: Tile, found: TileDetections) -> None:
         """Keep what was found in a tile. A second time leaves the same bytes."""
@@ -104,34 +74,13 @@ class DetectionStore:
             columns["mask_shapes"] = np.array([mask.shape for mask in found.masks], np.int64).reshape(-1, 2)
             samples = [mask.ravel() for mask in found.masks]
             columns["mask_bits"] = np.packbits(np.concatenate(samples) if samples else np.zeros(0, bool))
-        packed = io.BytesIO()
-        np.savez_compressed(packed, **columns)
-        self.folder.write(self._name(tile.index), packed.getvalue())
-
-    def done(self) -> set[Index]:
-        """Tiles that have an answer."""
-        stems = (name.rpartition("/")[2].removesuffix(".npz") for name in self.folder.names(self._room))
-        found = (tuple(map(int, stem.split(","))) for stem in stems if stem.replace(",", "").isdecimal())
-        return {index for index in found if index in self.tiles}
+        self._keep(tile.index, columns)
 
     def read(self, index: Index) -> TileDetections:
         """What was found in a tile."""
-        name = self._name(index)
-        try:
-            with np.load(io.BytesIO(self.folder.read(name)), allow_pickle=False) as stored:
-                masks = [*_masks(stored["mask_shapes"], stored["mask_bits"])] if "mask_bits" in stored else None
-                return TileDetections(
-                    stored["boxes"], stored["scores"], stored["phrases"], bool(stored["looked"]), masks
-                )
-        except (OSError, EOFError, LookupError, ValueError, TypeError, BadZipFile, zlib.error) as error:
-            raise damaged(self.folder, name) from error
-
-    @property
-    def _room(self) -> str:
-        return f"{DETECTIONS}/{self.level}"
-
-    def _name(self, index: Index) -> str:
-        return f"{self._room}/{','.join(map(str, index))}.npz"
+        with self._kept(index) as stored:
+            masks = [*_masks(stored["mask_shapes"], stored["mask_bits"])] if "mask_bits" in stored else None
+            return TileDetections(stored["boxes"], stored["scores"], stored["phrases"], bool(stored["looked"]), masks)
 
 
 def _masks(shapes: NDArray[np.int64], bits: NDArray[np.uint8]) -> Iterator[NDArray[np.bool_]]:

@@ -9,22 +9,19 @@
 
 from __future__ import annotations
 
-import io
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from promptile.folders import Folder
-from promptile.grid import Tile, Window, tiles
+from promptile.grid import Tile, Window
 from promptile.run.parts import damaged
+from promptile.run.tile_files import TileFiles
 from promptile.stitching.types import LOCAL, Index, TileAnswer, TileObjects
 
 _RECENT = 12
@@ -32,43 +29,26 @@ _RECENT = 12
 
 
 @dataclass(frozen=True)
-class TileStore:
-    """The tiles of one level and their answers. Can be pickled.
+class TileStore(TileFiles):
+    """The tiles of one level and their answers.
 
     Parameters
     ----------
-    folder : Folder
-        Of the run.
-    level : int
-    factors : tuple of int
-        Samples of level 0 per sample of this level, along each axis.
-    shape : tuple of int
-        Of the level.
-    size, overlap : tuple of int
-        Of the outer windows, per axis.
     layers : int
         How many layers an answer has.
+    others
+        See `TileFiles`.
     """
 
-    folder: Folder
-    level: int
-    factors: tuple[int, ...]
-    shape: tuple[int, ...]
-    size: tuple[int, ...]
-    overlap: tuple[int, ...]
     layers: int
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}  # not what was opened
 
     @property
     def room(self) -> str:
         return f"tiles/{self.level}"
 
-    @cached_property
-    def tiles(self) -> dict[Index, Tile]:
-        """All tiles in their order; their cores partition the level."""
-        return {tile.index: tile for tile in tiles(self.shape, self.size, self.overlap)}
+    @property
+    def files(self) -> str:
+        return f"{self.room}/records"
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -102,25 +82,13 @@ class TileStore:
         if answer is not None:
             self._answers[tile.index] = answer.labels
         self.__dict__.pop("_recent", None)
-        packed = io.BytesIO()
-        np.savez_compressed(packed, objects=_as_rows(objects))
-        self.folder.write(self._record_name(tile.index), packed.getvalue())
-
-    def done(self) -> set[Index]:
-        """Tiles that have an answer."""
-        stems = (name.rpartition("/")[2].removesuffix(".npz") for name in self.folder.names(f"{self.room}/records"))
-        found = (tuple(map(int, stem.split(","))) for stem in stems if stem.replace(",", "").isdecimal())
-        return {index for index in found if index in self.tiles}
+        self._keep(tile.index, {"objects": _as_rows(objects)})
 
     def objects(self, index: Index) -> TileObjects:
         """What is known of the objects of a tile."""
-        name = self._record_name(index)
-        try:
-            with np.load(io.BytesIO(self.folder.read(name)), allow_pickle=False) as stored:
-                rows = stored["objects"]
-                return TileObjects(**{field.name: rows[field.name] for field in fields(TileObjects)})
-        except (OSError, EOFError, LookupError, ValueError, TypeError, BadZipFile, zlib.error) as error:
-            raise damaged(self.folder, name) from error
+        with self._kept(index) as stored:
+            rows = stored["objects"]
+            return TileObjects(**{field.name: rows[field.name] for field in fields(TileObjects)})
 
     def read(self, index: Index, window: Window) -> NDArray[np.uint16]:
         """``(layers, *window.shape)``: a tile's own ids in a window of the level inside its outer window."""
@@ -142,9 +110,6 @@ class TileStore:
             return answer
 
         return lru_cache(maxsize=_RECENT)(whole)
-
-    def _record_name(self, index: Index) -> str:
-        return f"{self.room}/records/{','.join(map(str, index))}.npz"
 
 
 def _as_rows(objects: TileObjects) -> NDArray[np.void]:

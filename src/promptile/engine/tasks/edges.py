@@ -19,11 +19,10 @@ from promptile.engine.execute.protocol import Executor
 from promptile.engine.job import Job
 from promptile.engine.progress import Progress
 from promptile.engine.propose import without_repeats
+from promptile.engine.tasks.asked import Asked
 from promptile.engine.tasks.outlines import MARGIN, outline_of, strongest, thinned
 from promptile.engine.tasks.scratch import Scratch
 from promptile.engine.tasks.shades import check_shading, shades
-from promptile.engine.words import is_count, is_share
-from promptile.errors import UsageError
 from promptile.grid import Tile, Window, tiles
 from promptile.models.protocols import View
 from promptile.writers import values
@@ -35,25 +34,11 @@ _HELD = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edges:
-    """What is asked of a search for edges.
-
-    Parameters
-    ----------
-    points_per_side : int
-        Points along the longer side of a tile that are asked.
-    box_nms_thresh : float
-        Of masks whose boxes have an IoU above it, the one with the best score is kept.
-    """
+class Edges(Asked):
+    """What is asked of a search for edges; see `Asked`."""
 
     points_per_side: int = 16
     box_nms_thresh: float = 0.7
-
-    def __post_init__(self) -> None:
-        if not is_count(self.points_per_side):
-            raise UsageError(f"points_per_side is {self.points_per_side}: it must be 1 or more")
-        if not is_share(self.box_nms_thresh):
-            raise UsageError(f"box_nms_thresh is {self.box_nms_thresh}: it must be from 0 to 1")
 
 
 def find_edges(job: Job, asked: Edges, out: Path, executor: Executor, progress: Progress) -> Path:

@@ -19,10 +19,11 @@ from promptile.engine.execute.protocol import Executor
 from promptile.engine.job import Job
 from promptile.engine.progress import Progress
 from promptile.engine.propose import without_repeats
+from promptile.engine.tasks.asked import Asked
 from promptile.engine.tasks.scratch import Scratch
 from promptile.engine.tasks.shades import Shade, check_shading, shades
 from promptile.engine.tasks.tables import check_table, write_table
-from promptile.engine.words import is_count, is_share
+from promptile.engine.words import is_count
 from promptile.errors import UsageError
 from promptile.grid import Tile, Window, tiles
 from promptile.models.protocols import View
@@ -34,17 +35,15 @@ _OFFSET = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranked:
+class Ranked(Asked):
     """What is asked of a search for proposals.
 
     Parameters
     ----------
-    points_per_side : int
-        Points along the longer side of a tile that are asked.
-    box_nms_thresh : float
-        Of masks whose boxes have an IoU above it, the one with the best rank is kept.
     most : int
         Proposals of one tile at most.
+    others
+        See `Asked`.
     """
 
     points_per_side: int = 64
@@ -52,11 +51,9 @@ class Ranked:
     most: int = 1000
 
     def __post_init__(self) -> None:
-        for name in ("points_per_side", "most"):
-            if not is_count(getattr(self, name)):
-                raise UsageError(f"{name} is {getattr(self, name)}: it must be 1 or more")
-        if not is_share(self.box_nms_thresh):
-            raise UsageError(f"box_nms_thresh is {self.box_nms_thresh}: it must be from 0 to 1")
+        super().__post_init__()
+        if not is_count(self.most):
+            raise UsageError(f"most is {self.most}: it must be 1 or more")
 
 
 def find_proposals(job: Job, asked: Ranked, out: Path, executor: Executor, progress: Progress) -> Path:
