@@ -4,9 +4,10 @@
 
     python benchmarks/quality_slices.py --out slices.jsonl
     python benchmarks/quality_slices.py --model mobile-sam --weights mobile_sam.pt --out slices.jsonl
-    python benchmarks/quality_slices.py --table slices.jsonl
+    python benchmarks/quality_slices.py --table slices.jsonl --into docs/slices.md
 
-The first line measures `basin` slice by slice and in 3D. Results are added to the file, so that it can be stopped.
+The first line measures `basin` slice by slice and in 3D. Results are added to the file: what is in there is not
+measured again, so that it can be stopped. The last one prints the table, or replaces the one in a page.
 """
 
 from __future__ import annotations
@@ -61,18 +62,21 @@ def measured(name: str, grower: Grower, truth: NDArray[np.bool_], start: str) ->
     return {"model": name, "start": start, "ml": ml, "dices": found.dices, "seconds": found.seconds}
 
 
-def measure_all(data: Path, name: str, weights: str | None) -> Iterator[dict[str, Any]]:
-    """Rows for a model slice by slice, and in 3D if it can."""
+def measure_all(data: Path, name: str, weights: str | None, done: set[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+    """Rows for a model slice by slice, and in 3D if it can, but for those that are done."""
     wanted: list[tuple[str, Slices | None]] = [(f"{name}, slices", Slices(axis=0))]
     if name == "basin":
         wanted.append(("basin, 3D", None))
     for called, slices in wanted:
         model = models.load(name, 3 if slices is None else 2, weights=weights)
         for folder, file, label, structure in STRUCTURES:
+            starts = [start for start in STARTS if (called, structure, start) not in done]
+            if not starts:
+                continue
             source, labels = opened(data / "med" / folder, file)
             window = "soft" if folder == "totalseg_ct" else "auto"
             grower = Job.prepare(source, model, window=window, slices=slices).grower()
-            for start in STARTS:
+            for start in starts:
                 yield {"structure": structure, **measured(called, grower, labels == label, start)}
 
 
@@ -93,6 +97,20 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def put_into(page: Path, new: str) -> None:
+    """Replace the table of a page that begins like this one."""
+    lines, head = page.read_text(encoding="utf-8").splitlines(), "| structure | ml | prompt |"
+    first = next(i for i, line in enumerate(lines) if line.startswith(head))
+    last = next(i for i in range(first, len(lines) + 1) if i == len(lines) or not lines[i].startswith("|"))
+    page.write_text("\n".join([*lines[:first], new, *lines[last:]]) + "\n", encoding="utf-8")
+
+
+def _read(path: Path | None) -> list[dict[str, Any]]:
+    if path is None or not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def _dices(row: dict[str, Any] | None) -> str:
     return "" if row is None else " ".join(f"{row['dices'][n]:.2f}".lstrip("0") for n in CLICKS)
 
@@ -104,11 +122,14 @@ def main() -> None:
     parser.add_argument("--weights")
     parser.add_argument("--out", type=Path, help="add the results to this file")
     parser.add_argument("--table", type=Path, help="print the table of such a file instead")
+    parser.add_argument("--into", type=Path, help="put the table into this page")
     options = parser.parse_args()
     if options.table:
-        print(table([json.loads(line) for line in options.table.read_text(encoding="utf-8").splitlines()]))
+        made = table(_read(options.table))
+        print(made) if options.into is None else put_into(options.into, made)
         return
-    for row in measure_all(options.data, options.model, options.weights):
+    done = {(row["model"], row["structure"], row["start"]) for row in _read(options.out)}
+    for row in measure_all(options.data, options.model, options.weights, done):
         print(f"{row['model']}: {row['structure']}, {STARTS[row['start']]}: {_dices(row)}", flush=True)
         if options.out:
             with options.out.open("a", encoding="utf-8") as file:

@@ -160,22 +160,57 @@ def test_work_is_ended_between_two_slices_and_goes_on_where_it_was() -> None:
     assert model.asked == 1 + 41
 
 
+class Leaking(PerfectSlices):
+    """Beyond slice 30 everything is the object, and before it what is shown is believed."""
+
+    def predict(self, embedding, prompt):
+        masks = super().predict(embedding, prompt)
+        leaks = (embedding.content == 9).any() or (prompt.mask is not None and (prompt.mask > 0).all())
+        return masks if not leaks else Masks(np.full_like(masks.logits, 6), masks.scores)
+
+
 def test_a_leak_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Appearance, "fits", lambda *_: True)
-
-    class Leaking(PerfectSlices):
-        """Beyond slice 30 everything looks the same, and before it what is shown is believed."""
-
-        def predict(self, embedding, prompt):
-            masks = super().predict(embedding, prompt)
-            leaks = (embedding.content == 9).any() or (prompt.mask is not None and (prompt.mask > 0).all())
-            return masks if not leaks else Masks(np.full_like(masks.logits, 6), masks.scores)
-
+    monkeypatch.setattr(Appearance, "agreed", lambda self, index, shown, found: found)
     truth = column()
     truth[31:, 0, 0] = 9
     (grown,) = grow(volume(truth), Prompts.of(points=[CLICK]), Leaking())
     assert grown.open_edge
     assert grown.mask.window.stop[0] <= 32
+
+
+def test_what_a_slice_shows_too_much_is_cut_off_where_it_looks_otherwise() -> None:
+    truth = column()
+    truth[31:, 0, 0] = 9
+    (grown,) = grow(volume(truth), Prompts.of(points=[CLICK]), Leaking())
+    assert_is(grown, truth == 1)
+
+
+def test_what_a_slice_shows_too_little_is_put_back_where_it_looks_alike() -> None:
+    class Halving(PerfectSlices):
+        """Sees the left half of what it is shown."""
+
+        def predict(self, embedding, prompt):
+            masks = super().predict(embedding, prompt)
+            if prompt.mask is not None:
+                masks.logits[:, :, 20:] = -6
+            return masks
+
+    assert_is(grow(volume(column()), Prompts.of(points=[CLICK]), Halving())[0], column() == 1)
+
+
+def test_a_slice_of_which_the_model_is_less_sure_ends_the_object() -> None:
+    class Unsure(PerfectSlices):
+        """Less sure of some slices."""
+
+        def predict(self, embedding, prompt):
+            masks = super().predict(embedding, prompt)
+            return Masks(masks.logits, masks.scores * (0.7 if (embedding.content == 9).any() else 0.9))
+
+    truth = column()
+    truth[31:, 0, 0] = 9
+    (grown,) = grow(volume(truth), Prompts.of(points=[CLICK]), Unsure())
+    assert grown.mask.window.stop[0] == 31
 
 
 def test_three_planes_vote() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from promptile.engine.slices.pieces import Sheet, bounds, draw
+from promptile.engine.slices.pieces import AROUND, Sheet, bounds, draw, pieces_of
 from promptile.engine.slices.stack import Stack
 
 _BINS = 48
@@ -21,7 +21,7 @@ _BLUR = 1.5
 _RING = 8
 """Samples around an object that count as its surroundings."""
 
-ALIKE = 0.6
+ALIKE = 0.5
 """How much of an answer must look more like the object than like what lies around it, as a part of how much of the
 object itself does, where it is known."""
 
@@ -37,7 +37,9 @@ class Appearance:
         inside = draw(sheet, seen)
         ring = ndimage.binary_dilation(inside, iterations=_RING) & ~inside
         values = stack.rendered(index, seen)
-        self._typical = _log(values[inside]) >= _log(values[ring])
+        self._evidence = _log(values[inside]) - _log(values[ring])
+        """Per intensity, how much more frequent it is in the object than around it: a logarithm."""
+        self._typical = self._evidence >= 0
         self._own = self._likeness(values[inside])
 
     def fits(self, index: int, sheet: Sheet) -> bool:
@@ -45,6 +47,31 @@ class Appearance:
         window = bounds(sheet)
         values = self._stack.rendered(index, window)
         return self._likeness(values[draw(sheet, window)]) >= ALIKE * self._own
+
+    def agreed(self, index: int, shown: Sheet, found: Sheet) -> Sheet:
+        """What was found, but for connected changes that look otherwise than what they would be.
+
+        Parameters
+        ----------
+        index : int
+            Of the slice.
+        shown : tuple of Piece
+            The object in the slice beside it.
+        found : tuple of Piece
+            What the model says of it. What is new in there must look like the object, and what is not in there any
+            more like its surroundings.
+        """
+        window = bounds(shown) | bounds(found)
+        before, after = draw(shown, window), draw(found, window)
+        if np.array_equal(before, after):
+            return found
+        evidence = self._evidence[_bins(self._stack.rendered(index, window))]
+        for change in (after & ~before, before & ~after):
+            parts, count = ndimage.label(change, AROUND)
+            sums = ndimage.sum_labels(evidence, parts, np.arange(count + 1))
+            after[change] = (sums >= 0)[parts[change]]
+        after &= self._stack.grower(index).embedder.source.valid(window)
+        return pieces_of(after, window.start)
 
     def _likeness(self, values: NDArray[np.float32]) -> float:
         return float(self._typical[_bins(values)].mean()) if len(values) else 0.0

@@ -13,7 +13,8 @@ from scipy import ndimage
 
 from promptile.grid import Window
 
-_AROUND = np.ones((3, 3), bool)
+AROUND = np.ones((3, 3), bool)
+"""What is connected in a slice: also across corners."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class Piece:
         shared = self.window.grow(1) & other.window
         if shared.empty:
             return False
-        wide = ndimage.binary_dilation(np.pad(self.samples, 1), _AROUND)
+        wide = ndimage.binary_dilation(np.pad(self.samples, 1), AROUND)
         mine = wide[shared.within(self.window.grow(1)).slices]
         return bool((mine & other.samples[shared.within(other.window).slices]).any())
 
@@ -66,7 +67,7 @@ Sheet = tuple[Piece, ...]
 
 def pieces_of(samples: NDArray[np.bool_], start: Sequence[int] = (0, 0)) -> Sheet:
     """The connected pieces of samples whose first one lies at `start`; also across corners."""
-    numbers, count = ndimage.label(samples, _AROUND)
+    numbers, count = ndimage.label(samples, AROUND)
     found = []
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         inside = numbers[box] == number

@@ -189,6 +189,8 @@ def _answer(grown: Grown, candidates: Candidates | None) -> Answer:
 def _better(grown: Grown, prompt: Prompt, question: Question, grower: Grower) -> Grown:
     """The answer, or the one to the box alone, if that is more like what is shown and the model is surer of it.
 
+    Where the answer is empty, its score says nothing.
+
     Some models take a mask for more than a hint.
     """
     plain = without_mask(prompt)
@@ -196,7 +198,8 @@ def _better(grown: Grown, prompt: Prompt, question: Question, grower: Grower) ->
     if plain is None or question.marks is not None or found >= _ALIKE:
         return grown
     other = grower.grow(plain)
-    return other if other.score > grown.score and _overlap(other, question.shown) > found else grown
+    surer = other.score > grown.score or not grown.mask.count
+    return other if surer and _overlap(other, question.shown) > found else grown
 
 
 def _overlap(grown: Grown, shown: Sheet) -> float:

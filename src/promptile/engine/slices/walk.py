@@ -26,10 +26,13 @@ from promptile.engine.slices.pieces import Piece, Sheet, apart, bounds, cut, dra
 from promptile.engine.slices.planes import LEAST_SCORE
 from promptile.engine.slices.stack import Answer, Stack
 
+AS_SURE = 0.8
+"""How sure of an answer the model must be, as a part of how sure it was of the slice with the mark."""
+
 AGREEMENT = 0.5
 """IoU of a piece with what is found from its neighbour from which both are one object: as between tiles."""
 
-SURE = 0.75
+SURE = 0.65
 """The same where the area changes fast: what leaks finds its way back less well."""
 
 CHANGE_PER_MM = 0.2
@@ -99,6 +102,7 @@ class Walk:
         self._arrived = arrived
         self._queue = deque((start, way, self.sheets[start]) for way in (1, -1))
         self._appearance = Appearance(stack, start, self.sheets[start])
+        self._least = max(LEAST_SCORE, AS_SURE * known[start].answer.score)
 
     def follow(self, first: int, last: int) -> None:
         """Go on until all slices from `first` to `last` are known; others wait."""
@@ -140,8 +144,8 @@ class Walk:
         """What the next slice shows of pieces of this one, if it is the same object; branches of it are followed."""
         there = index + way
         answer = self._ask(index, way, group)
-        sheet = cut(answer.sheet, self.limits.window)
-        if not sheet or answer.score < LEAST_SCORE or not self._appearance.fits(there, sheet):
+        sheet = self._agreed(there, group, answer)
+        if not sheet or answer.score < self._least or not self._appearance.fits(there, sheet):
             return
         judged = list(self._judged(index, group, sheet))
         same = [(part, back) for before, part, back in judged if self._same(before, part, back)]
@@ -155,14 +159,20 @@ class Walk:
             self._branch(index, way, back, sum(piece.count for piece in part))
             yield part
 
+    def _agreed(self, index: int, shown: Sheet, answer: Answer) -> Sheet:
+        """What a slice shows of a neighbour's pieces, as far as it looks like that."""
+        sheet = cut(answer.sheet, self.limits.window)
+        return self._appearance.agreed(index, shown, sheet) if sheet else ()
+
     def _judged(self, index: int, group: Sheet, sheet: Sheet) -> Iterator[tuple[Sheet, Sheet, Sheet]]:
         """What is judged together: pieces, what was found from them, and what is found back from that."""
         yield group, sheet, self._back(index, sheet)
 
     def _back(self, index: int, sheet: Sheet) -> Sheet:
         """What the slice shows from which a neighbour's pieces were found, asked from them."""
-        answers = [self.stack.ask(Question(index, shown=group)) for group in _groups(sheet)]
-        return cut(union(*(answer.sheet for answer in answers)), self.limits.window)
+        groups = list(_groups(sheet))
+        answers = [self.stack.ask(Question(index, shown=group)) for group in groups]
+        return union(*(self._agreed(index, group, answer) for group, answer in zip(groups, answers, strict=True)))
 
     def _same(self, group: Sheet, sheet: Sheet, back: Sheet) -> bool:
         """Whether pieces and what was found from them are one object."""
