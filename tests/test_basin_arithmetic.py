@@ -7,11 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from promptile.grid import Window
+from promptile.models.basin.plane import shapes
+from promptile.models.basin.plane.colours import Palette
 from promptile.models.basin.plane.contours import trace
-from promptile.models.basin.plane.frame import Frame
+from promptile.models.basin.plane.features import Features
+from promptile.models.basin.plane.flood import filled, flooded
+from promptile.models.basin.plane.frame import SIDE, Frame
 from promptile.models.basin.plane.ground import Ground
+from promptile.models.basin.plane.resampling import blurred, halved, read
 from promptile.models.basin.plane.sight import Sight
 from promptile.models.basin.relaxation import FIXED, OVERSHOOT, relax
 from promptile.models.basin.solid.masks import dilated, eroded
@@ -67,6 +73,52 @@ def test_a_part_of_a_larger_array_is_gathered_like_a_copy_of_it() -> None:
     copy = View(part.samples.copy(), part.valid, part.spacing)
     frame = Frame.around(np.array([[3.0, 8.0], [40.0, 57.5]]), part.shape)
     np.testing.assert_array_equal(frame.gather(part)[0], frame.gather(copy)[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2, 9), (2, 30, 17)])
+@pytest.mark.parametrize("sigma", [0.7, 3.0])
+def test_a_blur_is_a_gaussian(shape: tuple[int, ...], sigma: float) -> None:
+    values = np.random.default_rng(3).random(shape, np.float32)
+    along = (0,) * (len(shape) - 2) + (sigma, sigma)
+    np.testing.assert_allclose(
+        blurred(values, sigma), ndimage.gaussian_filter(values, along, mode="nearest"), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 6), (2, 5, 8), (2, 8, 7)])
+def test_half_as_many_samples_are_means_of_four(shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(3).random(shape, np.float32)
+    even = np.pad(values, [(0, 0)] * (len(shape) - 2) + [(0, n % 2) for n in shape[-2:]], mode="edge")
+    fours = even.reshape(*shape[:-2], even.shape[-2] // 2, 2, even.shape[-1] // 2, 2)
+    np.testing.assert_allclose(halved(values), fours.mean(axis=(-3, -1)), atol=1e-6)
+
+
+def test_between_samples_values_are_read_linearly() -> None:
+    random = np.random.default_rng(3)
+    values, (y, x) = random.random((2, 9, 7), np.float32), random.uniform(-2, 11, (2, 5, 8))
+    expected = [ndimage.map_coordinates(v, (y, x), order=1, mode="nearest") for v in values]
+    np.testing.assert_allclose(read(values, y, x), expected, atol=1e-6)
+
+
+def test_shapes_that_are_cut_off_are_those_shapes_stretched() -> None:
+    whole = shapes.library()
+    cut = whole.continued(np.array([[True, False], [False, True]]))
+    count, values = len(whole.masks), np.random.default_rng(3).random((2, shapes.SIDE**2), np.float32)
+    assert len(cut.prior) == len(cut.sides) == len(cut.upright) == 4 * count
+    for n, view in enumerate(cut.views):
+        np.testing.assert_allclose(cut.sums(values)[n * count :][:count], whole.masks[:, view] @ values.T, rtol=1e-3)
+        weights = np.eye(4 * count, dtype=np.float32)[n * count + 6]
+        np.testing.assert_allclose(cut.mean(weights), whole.masks[6, view], atol=1e-6)
+
+
+def test_water_from_the_middle_of_a_box_stops_at_its_shore() -> None:
+    y, x = np.indices((SIDE, SIDE)) - SIDE / 2 + 0.5
+    inside = (np.abs(y) + np.abs(x)) < 26
+    colours = np.where(inside, 70, 30).astype(np.float32)[None]
+    features = Features(colours, np.ones((SIDE, SIDE), bool), Palette.of(colours, 20, 6.0))
+    mask = flooded(features) > 0.5
+    assert np.count_nonzero(mask != inside) < 0.1 * np.count_nonzero(inside)
+    assert filled(mask.astype(np.float32)) == pytest.approx((51 / 64) ** 2, abs=0.06)
 
 
 def plainly(x: NDArray, target: NDArray, hold: NDArray, links: NDArray, sweeps: int) -> NDArray:

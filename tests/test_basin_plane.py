@@ -79,6 +79,12 @@ def test_box_gives_the_object_in_it(model: Plane, truth: NDArray[np.bool_]) -> N
     assert iou(answer.logits[0] > 0, truth) > 0.95
 
 
+def test_an_object_of_no_shape_that_is_known(model: Plane) -> None:
+    y, x = plane()
+    truth = np.hypot(y - 100, x - 100) <= 30 + 22 * np.cos(5 * np.arctan2(y - 100, x - 100))
+    assert iou(ask(model, view(painted(truth, 0.1)), box=box_of(truth)).logits[0] > 0, truth) > 0.9
+
+
 def test_nothing_reaches_out_of_the_box(model: Plane) -> None:
     truth = disc()
     box = box_of(truth)
@@ -134,6 +140,15 @@ def test_a_negative_click_takes_away(model: Plane) -> None:
         labels=np.array([False, True]),
     )
     assert iou(answer.logits[0] > 0, truth) > 0.85
+
+
+def test_a_negative_click_leaves_most_where_everything_looks_alike(model: Plane) -> None:
+    earlier = np.where(disc(radius=12), 4.0, -4.0).astype(np.float32)
+    off = {"points": np.array([[90.0, 110.0]]), "labels": np.array([False])}
+    flat = view(np.full((SIZE, SIZE), 0.4))
+    left = ask(model, flat, box=box_of(disc(radius=12)), mask=earlier, **off).logits[0] > 0
+    assert not left[90, 110]
+    assert np.count_nonzero(earlier > 0) / 2 <= np.count_nonzero(left) < np.count_nonzero(earlier > 0)
 
 
 def test_a_click_deep_in_a_wrong_answer_starts_again(model: Plane) -> None:

@@ -31,8 +31,8 @@ def lab(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     if len(shown) < 3:
         return shown * np.float32(100)
     linear = np.where(shown[:3] > 0.04045, ((shown[:3] + 0.055) / 1.055) ** 2.4, shown[:3] / 12.92)
-    xyz = np.tensordot((_TO_XYZ / _WHITE[:, None]).astype(np.float32), linear, 1)
-    root = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    xyz = [r * linear[0] + g * linear[1] + b * linear[2] for r, g, b in (_TO_XYZ / _WHITE[:, None]).tolist()]
+    root = [np.where(v > 0.008856, np.cbrt(v), 7.787 * v + 16 / 116) for v in xyz]
     space = np.stack([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
     return np.concatenate([space, shown[3:] * 100]).astype(np.float32)
 
@@ -40,6 +40,8 @@ def lab(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 def _visible(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rendered samples squeezed into 0 to 1: the visible range straight, what lies beyond bent, never cut."""
     slope = 1 - 2 * TAIL
+    if samples.size == 0 or (samples.min() >= 0 and samples.max() <= 1):  # as nearly always
+        return TAIL + slope * samples
     dark = TAIL / (1 - slope / TAIL * np.minimum(samples, 0))
     bright = 1 - TAIL / (1 + slope / TAIL * np.maximum(samples - 1, 0))
     return np.where(samples < 0, dark, np.where(samples > 1, bright, TAIL + slope * samples)).astype(np.float32)

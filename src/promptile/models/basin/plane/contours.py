@@ -9,11 +9,11 @@ from typing import Any
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from promptile.models.basin.plane.colours import Palette, lab
 from promptile.models.basin.plane.features import BLUR, COLOURS
 from promptile.models.basin.plane.frame import Frame
+from promptile.models.basin.plane.resampling import BELL, blurred
 from promptile.models.basin.plane.sight import Sight
 
 RAYS = 64
@@ -26,6 +26,8 @@ STEEPEST = 3
 """Steps by which neighbouring rays may differ."""
 BEND = 0.06
 """Cost of a squared step between neighbouring rays, in units of one perfect edge."""
+USUAL = 6.0
+"""Rays and steps: an edge is strong compared with what lies this near."""
 RING = 6
 """Steps outside of a contour that tell the colours around it."""
 CLICK_COST = 2.0
@@ -94,7 +96,8 @@ def _edges(colours: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np
     pairs = (padded[..., 1:] + padded[..., :-1]) / 2  # pairs[k] is the mean of cells k - 1 and k
     radial = np.linalg.norm(pairs[..., 2:] - pairs[..., :-2], axis=0)
     along = np.linalg.norm(np.roll(colours, 1, axis=1) - np.roll(colours, -1, axis=1), axis=0)
-    usual = ndimage.gaussian_filter(radial, (6, 6), mode=("wrap", "nearest"))
+    round_ = round(BELL * USUAL)  # rays go round
+    usual = blurred(np.pad(radial, ((round_, round_), (0, 0)), mode="wrap"), USUAL)[round_:-round_]
     edges: NDArray[np.float32] = radial / (radial + along / 2 + usual / 2 + np.float32(0.5))
     return edges * known
 
@@ -150,8 +153,7 @@ def fill(polar: Polar, path: NDArray[np.int64], frame: Frame) -> NDArray[np.floa
 
 def soften(inside: NDArray[np.float32]) -> NDArray[np.float32]:
     """What a contour says of the cells around it: it is right to a few cells."""
-    blurred: NDArray[np.float32] = ndimage.gaussian_filter(inside, PRECISION, mode="nearest")
-    return blurred
+    return blurred(inside, PRECISION)
 
 
 def _edge_radius(path: NDArray[np.int64]) -> NDArray[np.float64]:

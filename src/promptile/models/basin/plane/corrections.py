@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from promptile.models.basin.plane.cut import believed, log_odds, settle
 from promptile.models.basin.plane.features import Features
 from promptile.models.basin.plane.frame import INNER, SIDE, Frame
+from promptile.models.basin.plane.resampling import blurred
 from promptile.models.basin.plane.sight import Sight
 
 REACH = 5.0
@@ -19,7 +19,7 @@ LEAST_AREA = 30
 """Samples that an object is taken to have at least."""
 SPREAD = 1.5
 """The click's own influence falls off with this many of the same distances,"""
-ALIKE = 12.0
+ALIKE = 6.0
 """and with this difference of colour, in steps of `lab`."""
 STRENGTH = 6.0
 """Log odds at the click."""
@@ -27,10 +27,16 @@ SEED = 0.8
 """Within this many of the same distances everything is what the click says."""
 OLD_SEED = 2.0
 """Cells around the other clicks that stay what they say."""
+LEFT = 0.5
+"""Share of an answer that a click off the object leaves at least: it takes away a part."""
 DEEP = 0.4
 """Radii of a disc as large as the answer: a click that contradicts it from deeper inside asks for another one."""
 BLUR = 5.0
 """Cells: how precise the earlier answer's outline is taken to be."""
+
+
+_Click = tuple[NDArray[np.float64], bool]
+_Clicks = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
 def correct(
@@ -39,7 +45,7 @@ def correct(
     """The logits ``(y, x)`` changed near those points that contradict them, one after the other."""
     for point, label in zip(points, labels, strict=True):
         if (logits[_sample(point, logits.shape)] > 0) != label:
-            logits = _mend(sight, logits, (point, bool(label)), (points, labels))
+            logits = _mended(sight, logits, (point, bool(label)), (points, labels))
     return logits
 
 
@@ -61,14 +67,22 @@ def astray(logits: NDArray[np.float32], points: NDArray[np.float64], labels: NDA
     return any(_distance(~inside, p) > deep for p in wrong)
 
 
+def _mended(sight: Sight, logits: NDArray[np.float32], click: _Click, every: _Clicks) -> NDArray[np.float32]:
+    """The logits as wrong around a click as it lies deep, or less so if too little would be left."""
+    wrong: float = max(0.5, min(_distance((logits > 0) == click[1], click[0]), _radius(logits)))
+    least = LEFT * np.count_nonzero(logits > 0)
+    while True:
+        mended = _mend(sight, logits, wrong, click, every)
+        if wrong <= LEAST_REACH / REACH or click[1] or np.count_nonzero(mended > 0) >= least:
+            return mended
+        wrong /= 2
+
+
 def _mend(
-    sight: Sight,
-    logits: NDArray[np.float32],
-    click: tuple[NDArray[np.float64], bool],
-    every: tuple[NDArray[np.float64], NDArray[np.bool_]],
+    sight: Sight, logits: NDArray[np.float32], wrong: float, click: _Click, every: _Clicks
 ) -> NDArray[np.float32]:
+    """The logits changed around a click; `wrong` is how far from it they are, in samples."""
     point, label = click
-    wrong: float = max(0.5, min(_distance((logits > 0) == label, point), _radius(logits)))
     reach = max(REACH * wrong, LEAST_REACH)
     half = reach * INNER / SIDE
     frame = Frame.around(np.stack([point - half, point + half]), logits.shape)
@@ -78,7 +92,7 @@ def _mend(
     here = tuple(np.clip(np.rint(frame.cells_of(point)), 0, SIDE - 1).astype(int))
     unlike = np.square(features.colours - features.colours[:, *here, None, None]).sum(axis=0)
     pull = np.exp(-(away**2) / (2 * (SPREAD * wrong) ** 2) - unlike / (2 * ALIKE**2))
-    prior = log_odds(ndimage.gaussian_filter(old, BLUR)) + (STRENGTH if label else -STRENGTH) * pull
+    prior = log_odds(blurred(old, BLUR)) + (STRENGTH if label else -STRENGTH) * pull
     odds = believed(features, (1 / (1 + np.exp(-prior))).astype(np.float32))
     held = (away >= reach) | ~features.known
     at = np.where(features.known, old, 0)
@@ -107,7 +121,7 @@ def _radius(logits: NDArray[np.float32]) -> float:
     return float(np.sqrt(max(int(np.count_nonzero(logits > 0)), LEAST_AREA) / np.pi))
 
 
-def _room(click: tuple[NDArray[np.float64], bool], every: tuple[NDArray[np.float64], NDArray[np.bool_]]) -> float:
+def _room(click: _Click, every: _Clicks) -> float:
     """Half of the way to the nearest click that says the opposite."""
     others = every[0][every[1] != click[1]]
     return float(np.hypot(*(others - click[0]).T).min()) / 2 if len(others) else float("inf")

@@ -72,7 +72,8 @@ def tidy(inside: NDArray[np.float32], least: float) -> NDArray[np.float32]:
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     kept = (sizes >= least * sizes.max())[pieces] & (pieces > 0)
-    full = ndimage.binary_fill_holes(kept)
+    ground, _ = ndimage.label(np.pad(~kept, 1, constant_values=True))
+    full = ground[1:-1, 1:-1] != ground[0, 0]  # with what it encloses
     return np.where(full, np.maximum(inside, _SURE), np.where(kept | (inside <= 0.5), inside, 1 - _SURE))
 
 

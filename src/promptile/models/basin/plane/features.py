@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from promptile.models.basin.plane.colours import Palette, lab
 from promptile.models.basin.plane.frame import Frame
+from promptile.models.basin.plane.resampling import blurred
 from promptile.models.protocols import View
 
 THROUGH = 0.03
@@ -39,7 +39,7 @@ class Features:
     @classmethod
     def of(cls, view: View, frame: Frame) -> Features:
         cells, known = frame.gather(view)
-        colours = ndimage.gaussian_filter(lab(cells), (0, SMOOTH, SMOOTH), mode="nearest")
+        colours = blurred(lab(cells), SMOOTH)
         return cls(colours, known, Palette.of(colours, COLOURS, BLUR))
 
     @cached_property
@@ -47,7 +47,7 @@ class Features:
         """``(3, *shape)``: structure tensor (yy, xy, xx), its trace about 1 on the strongest edge nearby."""
         down, right = np.gradient(self.colours, axis=(1, 2))
         tensor = np.stack([(down * down).sum(axis=0), (down * right).sum(axis=0), (right * right).sum(axis=0)])
-        around = ndimage.gaussian_filter(tensor[0] + tensor[2], NEIGHBOURHOOD, mode="nearest")
+        around = blurred(tensor[0] + tensor[2], NEIGHBOURHOOD)
         scaled: NDArray[np.float32] = tensor / (around + np.float32(GRAIN))
         return scaled
 

@@ -10,6 +10,7 @@ from promptile.models.basin.plane.colours import sides
 from promptile.models.basin.plane.cut import RARE, log_odds, settle
 from promptile.models.basin.plane.frame import Frame
 from promptile.models.basin.plane.ground import Ground
+from promptile.models.basin.plane.resampling import blurred
 from promptile.models.basin.plane.sight import Sight
 from promptile.models.protocols import WindowPrompt
 
@@ -34,7 +35,7 @@ def grow(sight: Sight, prompt: WindowPrompt, mask: NDArray[np.float32]) -> tuple
     known = (frame.pick(mask != 0) > 0.5) & ground.known
     sure = known & ~_outline(start) if known.all() else known
     held, at = _held(ground, prompt, sure, start)
-    prior = np.where(known & ~sure, log_odds(ndimage.gaussian_filter(start, BAND / 2)), 0).astype(np.float32)
+    prior = np.where(known & ~sure, log_odds(blurred(start, BAND / 2)), 0).astype(np.float32)
     inside = np.where(known, start, np.float32(0.5))
     for turn in range(ROUNDS):
         odds = prior + _colour_odds(ground, inside, known if turn == 0 else np.ones_like(known))

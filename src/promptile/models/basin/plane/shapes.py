@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,11 +42,13 @@ class Library:
     """All shapes, on the cells of a frame pooled by `POOL`."""
 
     masks: NDArray[np.float32]
-    """``(n, SIDE * SIDE)``: share of each cell inside."""
+    """``(m, SIDE * SIDE)``: share of each cell inside, of the whole shapes."""
     across: NDArray[np.float32]
-    """``(3, n, SIDE * SIDE)``: where the outline is and how it faces: weights of Syy, 2 Sxy, Sxx."""
+    """``(3, m, SIDE * SIDE)``: where the outline is and how it faces: weights of Syy, 2 Sxy, Sxx."""
+    views: NDArray[np.intp]
+    """``(v, SIDE * SIDE)``: which cell of a whole shape is seen at a cell; with each view come all shapes again."""
     prior: NDArray[np.float64]
-    """``(n,)``: log weight but for the angle."""
+    """``(n,)``, n = v m: log weight but for the angle."""
     sides: NDArray[np.float64]
     """``(n, 2, 2)``: two sides of each parallelogram as (y, x) in half boxes; NaN for other shapes."""
     upright: NDArray[np.bool_]
@@ -67,41 +71,107 @@ class Library:
         sides : ndarray of bool, shape (2, 2)
             Low and high side per axis: True where the box ends with the image.
         """
-        found = self
-        for axis, (low, high) in enumerate(sides):
-            if low or high:
-                found = found._with_halves(axis, low, high)
-        return found
+        if not sides.any():
+            return self
+        down, right = ([np.arange(SIDE), *([_half(*ends)] if ends.any() else [])] for ends in sides)
+        views = np.stack([(y[:, None] * SIDE + x).ravel() for y, x in product(down, right)])
+        prior, edges = np.tile(self.prior, len(views)), np.tile(self.sides, (len(views), 1, 1))
+        upright = np.arange(len(prior)) == np.argmax(self.upright)  # half a disc has no such box
+        return replace(self, views=views, prior=prior, sides=edges, upright=upright)
 
-    def _with_halves(self, axis: int, low: bool, high: bool) -> Library:
-        place = (np.arange(SIDE) + 0.5 - SIDE / 2 + (float(low) - float(high)) * BOX / 2) / 2 + SIDE / 2
-        index = np.clip(place, 0, SIDE - 1).astype(int)
+    def sums(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(n, k)``: sums of values ``(k, SIDE * SIDE)`` over each shape."""
+        return self._products(self.masks, values)
 
-        def stretch(values: NDArray[np.float32]) -> NDArray[np.float32]:
-            wide = values.reshape(*values.shape[:-1], SIDE, SIDE)
-            wide = wide[..., index, :] if axis == 0 else wide[..., index]
-            return np.concatenate([values, wide.reshape(values.shape)], axis=-2)
+    def along(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(n, k)``: means along the outlines, across them, of tensors (yy, xy, xx) ``(3, k, SIDE * SIDE)``."""
+        yy, xy, xx = (self._products(a, t) for a, t in zip(self.across, tensor, strict=True))
+        means: NDArray[np.float32] = yy + xy + xx
+        return means
 
-        prior, sides = (np.concatenate([v, v]) for v in (self.prior, self.sides))
-        upright = np.concatenate([self.upright, np.zeros_like(self.upright)])  # half a disc has no such box
-        return Library(stretch(self.masks), stretch(self.across), prior, sides, upright)
+    def mean(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``(SIDE * SIDE,)``: the shapes' mean."""
+        parts = zip(weights.reshape(len(self.views), -1), self.views, strict=True)
+        mean: NDArray[np.float32] = np.sum([_mixed(w, self.masks)[view] for w, view in parts], axis=0, dtype=np.float32)
+        return mean
+
+    def _products(self, shapes: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is seen of the whole shapes, times values: the same as the whole shapes, times the values moved back."""
+        back = [[np.bincount(view, v, SIDE * SIDE) for v in values] for view in self.views[1:]]
+        moved = [values, *np.array(back, np.float32)]
+        return np.concatenate([_times(shapes, np.ascontiguousarray(v, np.float32)) for v in moved])
+
+
+def _half(low: bool, high: bool) -> NDArray[np.intp]:
+    """Of the cells along an axis, which ones of a whole shape are there when it ends at one side, or both."""
+    place = (np.arange(SIDE) + 0.5 - SIDE / 2 + (float(low) - float(high)) * BOX / 2) / 2 + SIDE / 2
+    return np.clip(place, 0, SIDE - 1).astype(np.intp)
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _times(one: Any, other: Any) -> Any:
+    """``(n, k)``: products of rows. No BLAS: for so little it starts threads, that wait for one another."""
+    found = np.empty((len(one), len(other)), np.float32)
+    for i in range(len(one)):
+        for k in range(len(other)):
+            a, b, total = one[i], other[k], np.float32(0)
+            for j in range(len(a)):
+                total += a[j] * b[j]
+            found[i, k] = total
+    return found
+
+
+@numba.njit(cache=True, fastmath=True, nogil=True)
+def _mixed(weights: Any, masks: Any) -> Any:
+    """``(n,)``: the weighted sum of masks."""
+    found = np.zeros(masks.shape[1], np.float32)
+    for i in range(len(masks)):
+        mask, weight = masks[i], weights[i]
+        for j in range(len(found)):
+            found[j] += weight * mask[j]
+    return found
 
 
 @lru_cache(maxsize=1)
 def library() -> Library:
     """The shapes, drawn once."""
-    drawn = [*_ellipses(), *_superellipses(), *_parallelograms()]
-    masks = np.stack([mask for _, mask, _, _ in drawn]).astype(np.float32)
-    prior = np.array([FAMILIES[family] + p for family, _, p, _ in drawn])
+    shapes = [*_ellipses(), *_superellipses(), *_parallelograms()]
+    return drawn(
+        np.stack([s.mask for s in shapes]).astype(np.float32),
+        prior=np.array([FAMILIES[s.family] + s.prior for s in shapes]),
+        sides=np.array([s.sides if s.sides is not None else np.full((2, 2), np.nan) for s in shapes]),
+        upright=np.arange(len(shapes)) == len(TILTS) // 2,  # ellipses come first
+    )
+
+
+def drawn(
+    masks: NDArray[np.float32],
+    prior: NDArray[np.float64],
+    sides: NDArray[np.float64] | None = None,
+    upright: NDArray[np.bool_] | None = None,
+) -> Library:
+    """A library of masks ``(n, SIDE, SIDE)``; for the rest see `Library`."""
     down, right = np.gradient(masks, axis=(1, 2))
     across = np.stack([down * down, 2 * down * right, right * right]).reshape(3, len(masks), -1)
-    across /= (across[0] + across[2]).sum(axis=1)[None, :, None]
-    sides = np.array([s if s is not None else np.full((2, 2), np.nan) for _, _, _, s in drawn])
-    upright = np.arange(len(masks)) == len(TILTS) // 2  # ellipses come first
-    return Library(masks.reshape(len(masks), -1), across.astype(np.float32), prior, sides, upright)
+    across /= np.maximum((across[0] + across[2]).sum(axis=1), 1e-6)[None, :, None]
+    return Library(
+        masks.reshape(len(masks), -1),
+        across.astype(np.float32),
+        np.arange(SIDE * SIDE)[None],
+        prior,
+        np.full((len(masks), 2, 2), np.nan) if sides is None else sides,
+        np.zeros(len(masks), bool) if upright is None else upright,
+    )
 
 
-_Shape = tuple[str, NDArray[np.float64], float, NDArray[np.float64] | None]
+@dataclass(frozen=True, eq=False)
+class _Shape:
+    """One shape; for `sides` see `Library`."""
+
+    family: str
+    mask: NDArray[np.float64]
+    prior: float = 0.0
+    sides: NDArray[np.float64] | None = None
 
 
 def _plane() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -119,14 +189,14 @@ def _draw(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
 def _ellipses() -> list[_Shape]:
     y, x = _plane()
     return [
-        ("ellipse", _draw(x * x - 2 * r * x * y + y * y <= 1 - r * r), -(r**2) / (2 * TILT_SPREAD**2), None)
+        _Shape("ellipse", _draw(x * x - 2 * r * x * y + y * y <= 1 - r * r), -(r**2) / (2 * TILT_SPREAD**2))
         for r in TILTS
     ]
 
 
 def _superellipses() -> list[_Shape]:
     y, x = _plane()
-    return [("superellipse", _draw(np.abs(x) ** p + np.abs(y) ** p <= 1), 0.0, None) for p in POWERS]
+    return [_Shape("superellipse", _draw(np.abs(x) ** p + np.abs(y) ** p <= 1)) for p in POWERS]
 
 
 def _parallelograms() -> list[_Shape]:
@@ -138,7 +208,7 @@ def _parallelograms() -> list[_Shape]:
         if abs(np.linalg.det(sides)) < 0.4:  # next to nothing inside: half boxes squared, the box has 4
             continue
         family = "box" if t == 1 and s == 1 else "parallelogram"
-        found.append((family, _draw(_polygon(corners)), 0.0, sides))
+        found.append(_Shape(family, _draw(_polygon(corners)), sides=sides))
     return found
 
 

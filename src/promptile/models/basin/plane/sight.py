@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from promptile.models.basin.plane.colours import lab
 from promptile.models.basin.plane.ground import Ground
+from promptile.models.basin.plane.resampling import blurred, halved, read
 from promptile.models.protocols import View
 
 OVERVIEW = 256
@@ -29,8 +30,16 @@ class Overview:
     """``(c, y, x)``"""
     known: NDArray[np.bool_]
     """``(y, x)``"""
-    edges: NDArray[np.float32]
-    """``(y, x)``: 0 to 1, the strongest edge within a sample."""
+
+    @cached_property
+    def edges(self) -> NDArray[np.float32]:
+        """``(y, x)``: 0 to 1, the strongest edge within a sample."""
+        down = np.diff(self.colours, axis=1, append=self.colours[:, -1:])
+        right = np.diff(self.colours, append=self.colours[..., -1:])
+        steep = np.sqrt(np.square(down).sum(axis=0) + np.square(right).sum(axis=0))
+        usual = blurred(steep, 8.0)
+        strongest: NDArray[np.float32] = ndimage.maximum_filter(steep / (steep + usual / 2 + np.float32(0.5)), 3)
+        return strongest
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +63,8 @@ class Sight:
         levels = [(self.view.samples if whole else self.view.samples * share, share)]
         while len(levels) < LEVELS and min(levels[-1][1].shape) > 1:
             samples, share = levels[-1]
-            less = _halved(share)
-            mean = _halved(samples) if whole else _halved(samples * share) / np.maximum(less, np.float32(1e-6))
+            less = halved(share)
+            mean = halved(samples) if whole else halved(samples * share) / np.maximum(less, np.float32(1e-6))
             levels.append((mean, less))
         return levels
 
@@ -72,28 +81,13 @@ class Sight:
         sizes = [max(share.shape) for _, share in self.pyramid]
         level = next((i for i, n in enumerate(sizes) if n <= OVERVIEW), len(sizes) - 1)
         samples, share = self.pyramid[level]
-        colours = ndimage.gaussian_filter(lab(samples), (0, 1, 1), mode="nearest")
-        down, right = np.diff(colours, axis=1, append=colours[:, -1:]), np.diff(colours, append=colours[..., -1:])
-        steep = np.sqrt(np.square(down).sum(axis=0) + np.square(right).sum(axis=0))
-        usual = ndimage.gaussian_filter(steep, 8.0, mode="nearest")
-        edges = ndimage.maximum_filter(steep / (steep + usual / 2 + np.float32(0.5)), 3)
-        return Overview(2**level, colours, share > 0.5, edges)
+        return Overview(2**level, blurred(lab(samples), 1.0), share > 0.5)
 
     def sample(self, level: int, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float32]:
         """``(c + 1, *y.shape)``: the samples of a level at places in level 0, and last the share of valid ones."""
         samples, share = self.pyramid[min(level, len(self.pyramid) - 1)]
         factor = 2 ** min(level, len(self.pyramid) - 1)
-        places = [(p + 0.5) / factor - 0.5 for p in (y, x)]
-        found = [ndimage.map_coordinates(s, places, order=1, mode="nearest") for s in (*samples, share)]
-        outside = (y < -0.5) | (x < -0.5) | (y > self.view.shape[0] - 0.5) | (x > self.view.shape[1] - 0.5)
-        found[-1][outside] = 0
-        return np.stack(found)
-
-
-def _halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means over 2 × 2 of the last two axes; an odd last line counts by itself."""
-    odd = [(0, 0)] * (values.ndim - 2) + [(0, n % 2) for n in values.shape[-2:]]
-    even = np.pad(values, odd, mode="edge") if any(n % 2 for n in values.shape[-2:]) else values
-    rows = even[..., ::2, :] + even[..., 1::2, :]
-    means: NDArray[np.float32] = (rows[..., ::2] + rows[..., 1::2]) * np.float32(0.25)
-    return means
+        down, right = ((p + 0.5) / factor - 0.5 for p in (y, x))
+        inside = (y >= -0.5) & (x >= -0.5) & (y <= self.view.shape[0] - 0.5) & (x <= self.view.shape[1] - 0.5)
+        seen = read(share[None], down, right) * inside
+        return np.concatenate([read(samples, down, right), seen])
