@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from promptile.grid import Window
 from promptile.models.basin import load
 from promptile.models.basin.solid.growth import partial
 from promptile.models.basin.solid.masks import tidied
+from promptile.models.basin.solid.sections import section
+from promptile.models.basin.solid.tally import depths
 from promptile.models.basin.solid.workgrid import WorkGrid
 from promptile.models.protocols import Masks, Promptable, View, WindowPrompt
 
@@ -127,6 +130,52 @@ def test_a_box_in_one_slice_finds_more_than_the_slice(model: Promptable) -> None
     box = box_of(truth)
     box[:, 0] = [19.5, 20.5]
     assert dice(ask(model, view, WindowPrompt(*NOTHING, box=box)).logits[0] > 0, truth) > 0.85
+
+
+def slanted() -> tuple[View, NDArray[np.bool_]]:
+    """A bright bar across the diagonal of its box, of which it fills little."""
+    z, y, x = np.mgrid[:32, :48, :48]
+    truth = (abs(z - 15.5) < 8) & (abs(y - x) < 7) & (abs(y + x - 47) < 32)
+    samples = 0.3 + 0.4 * truth + np.random.default_rng(2).normal(0, 0.05, truth.shape)
+    return View(samples.astype(np.float32)[None], np.ones(truth.shape, bool), (1.0, 1.0, 1.0)), truth
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_box_in_one_slice_follows_the_section_there(model: Promptable, axis: int) -> None:
+    view, truth = slanted()
+    turned = View(np.moveaxis(view.samples, 1, axis + 1).copy(), np.moveaxis(view.valid, 0, axis), view.spacing)
+    truth = np.moveaxis(truth, 0, axis)
+    box = box_of(truth)
+    box[:, axis] = [15.5, 16.5]
+    assert dice(ask(model, turned, WindowPrompt(*NOTHING, box=box)).logits[0] > 0, truth) > 0.85
+
+
+def test_a_section_is_deep_inside_and_far_outside() -> None:
+    view, truth = slanted()
+    box = box_of(truth)
+    box[:, 0] = [15.5, 16.5]
+    radius = section(view, box, 0)
+    assert dice(radius < 1, truth[16]) > 0.95
+    assert radius.min() == 0
+    assert radius[12, 35] > 1.5  # in the box, not in the bar
+    assert radius[12, 35] < radius[0, 47]
+
+
+def test_where_a_slice_shows_nothing_its_section_is_the_ellipse() -> None:
+    view, _ = slanted()
+    dark = View(view.samples, np.zeros_like(view.valid), view.spacing)
+    radius = section(dark, np.array([[15.5, 9.5, 19.5], [16.5, 29.5, 39.5]]), 0)
+    np.testing.assert_allclose(radius[[19, 19, 9], [29, 39, 29]], [0.07, 0.98, 1.0], atol=0.08)
+
+
+def test_depths_are_those_along_the_axes() -> None:
+    mask = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(9, 12, 15)), 2) > 0
+    spacing = (3.0, 1.0, 2.0)
+    away = np.pad(np.where(mask, np.inf, 0), 1)
+    for _ in range(40):
+        for axis, step in itertools.product(range(3), (-1, 1)):
+            away = np.where(away > 0, np.minimum(away, np.roll(away, step, axis) + spacing[axis]), 0)
+    np.testing.assert_allclose(depths(mask, spacing), away[1:-1, 1:-1, 1:-1])
 
 
 def test_a_click_offers_up_to_three_sizes(model: Promptable) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
+from typing import Any
 
+import numba
 import numpy as np
 
 from promptile.models.basin.solid.candidates import Candidate
@@ -22,8 +24,7 @@ def agreed(found: list[Candidate], spacing: Sequence[float], temperature: float)
     """
     whole = reduce(lambda a, b: a | b, (candidate.scene.grid.window for candidate in found))
     grid = WorkGrid.over(whole, spacing, CELLS)
-    masks = np.array([_seen(candidate, grid).ravel() for candidate in found], np.float32)
-    common = (masks @ masks.T).astype(np.float64)
+    common = _common(np.array([_seen(candidate, grid).ravel() for candidate in found]))
     sizes = np.diag(common)
     likeness = 2 * common / np.maximum(sizes[:, None] + sizes, 1)
     np.fill_diagonal(likeness, 1.0)
@@ -45,3 +46,14 @@ def _seen(candidate: Candidate, grid: WorkGrid) -> Mask:
     z, y, x = inside
     seen: Mask = candidate.mask[np.ix_(*at)] & z[:, None, None] & y[:, None] & x
     return seen
+
+
+@numba.njit(cache=True, nogil=True)
+def _common(masks: Any) -> Any:
+    """How many cells each two masks share."""
+    n, _ = masks.shape
+    common = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i + 1):
+            common[i, j] = common[j, i] = np.sum(masks[i] & masks[j])
+    return common

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from promptile.models.basin.solid.cut import Effort, soft_cut
-from promptile.models.basin.solid.masks import dilated, eroded
+from promptile.models.basin.solid.masks import around, dilated, eroded
 from promptile.models.basin.solid.scene import Scene
 from promptile.models.basin.solid.supports import Support
 from promptile.models.basin.solid.workgrid import Field, Mask
@@ -70,28 +70,34 @@ def _intervals(scene: Scene, rho: Field, framed: Mask, click: NDArray[np.intp] |
     """Components of the cells whose tone lies in an interval; also of their erosions, to open thin bridges."""
     if not scene.allowed.any():
         return
-    weight = np.where(scene.allowed, np.exp(-(rho**2)), 0).astype(np.float32)
-    for tone in (scene.tone, scene.smooth):
-        levels = np.quantile(tone[scene.allowed], QUANTILES)
+    near = around(scene.allowed)  # outside of it nothing is found
+    allowed, frame = scene.allowed[near], framed[near]
+    weight = np.where(allowed, np.exp(-(rho[near] ** 2)), 0).astype(np.float32)
+    at = None if click is None else tuple(int(c) - s.start for c, s in zip(click, near, strict=True))
+    for tone, opened in ((scene.tone[near], False), (scene.smooth[near], True)):
+        levels = np.quantile(tone[allowed], QUANTILES)
         levels[0], levels[-1] = -np.inf, np.inf
         for low, high in itertools.combinations(levels, 2):
             everything = np.isinf(low) and np.isinf(high)
-            if everything or (click is not None and not low <= tone[tuple(click)] < high):
+            if everything or (at is not None and not low <= tone[at] < high):
                 continue
-            between = (tone >= low) & (tone < high) & scene.allowed
-            yield from _components(between, weight, framed, click)
-            if tone is scene.smooth:
-                for piece in _components(eroded(between), weight, framed, click):
-                    yield dilated(piece) & between
+            between = (tone >= low) & (tone < high) & allowed
+            pieces = list(_components(between, weight, frame, at))
+            if opened:
+                pieces += [dilated(piece) & between for piece in _components(eroded(between), weight, frame, at)]
+            for piece in pieces:
+                guess = np.zeros(scene.allowed.shape, bool)
+                guess[near] = piece
+                yield guess
 
 
-def _components(mask: Mask, weight: Field, framed: Mask, click: NDArray[np.intp] | None) -> Iterator[Mask]:
+def _components(mask: Mask, weight: Field, framed: Mask, click: tuple[int, ...] | None) -> Iterator[Mask]:
     """The component at the click; without one the most central component and the one that best fills the frame."""
     pieces, count = ndimage.label(mask)
     if count == 0:
         return
     if click is not None:
-        chosen = {int(pieces[tuple(click)])} - {0}
+        chosen = {int(pieces[click])} - {0}
     else:
         held = np.bincount(pieces.ravel(), weight.ravel())
         held[0] = 0

@@ -37,7 +37,7 @@ class Solid:
             abilities=frozenset({"points", "box", "mask", "propose"}),
             ndim=3,
             licence="BSD-3-Clause",
-            digest="basin-solid-5",
+            digest="basin-solid-6",
         )
 
     def embed(self, views: Sequence[View]) -> list[Embedding]:
@@ -61,7 +61,7 @@ def _found(samples: Field, view: View, prompt: WindowPrompt) -> Masks:
     if prompt.box is None and not prompt.labels.any():
         return Masks(_logit(np.zeros((1, *view.shape), np.float32)), np.zeros(1))
     if prompt.box is not None:
-        supports = supports_of_box(prompt.box, view.spacing)
+        supports = supports_of_box(prompt.box, view)
         ranking = FLAT_BOX if supports[0].flat is not None else BOX
     else:
         supports = supports_of_click(prompt.points[prompt.labels][0], view.shape, view.spacing)
@@ -141,6 +141,8 @@ def _obeying(field: Field, samples: Field, view: View, prompt: WindowPrompt) -> 
 
 
 def _logit(field: NDArray[np.float32]) -> NDArray[np.float32]:
-    clipped = np.clip(field, LIMIT, 1 - LIMIT)
-    logits: NDArray[np.float32] = np.log(clipped / (1 - clipped)).astype(np.float32)
+    logits = np.full(field.shape, np.log(LIMIT / (1 - LIMIT)), np.float32)
+    seen = field > LIMIT  # a small part: logarithms take long
+    inside = np.minimum(field[seen], np.float32(1 - LIMIT))
+    logits[seen] = np.log(inside / (1 - inside))
     return logits

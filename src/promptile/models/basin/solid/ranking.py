@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from promptile.models.basin.solid.masks import around, bounds, count
 from promptile.models.basin.solid.scene import Scene
 from promptile.models.basin.solid.supports import Support
-from promptile.models.basin.solid.tally import Tally
+from promptile.models.basin.solid.tally import Tally, depths
 from promptile.models.basin.solid.workgrid import Mask
 
 CORE = 0.5
@@ -138,9 +137,10 @@ def _surface(scene: Scene, tally: Tally, size: int) -> tuple[float, float, float
 
 
 def _central(scene: Scene, support: Support, guess: Mask) -> float:
+    """Depth of the click in the guess as a part of its largest depth."""
     near = around(guess)
-    depth = ndimage.distance_transform_edt(np.pad(guess[near], 1), sampling=scene.grid.spacing)
-    click = scene.grid.cells(support.centre[None])[0] - [s.start for s in near] + 1
+    depth = depths(np.ascontiguousarray(guess[near]), scene.grid.spacing)
+    click = scene.grid.cells(support.centre[None])[0] - [s.start for s in near]
     inside = all(0 <= c < n for c, n in zip(click, depth.shape, strict=True))
     return float(depth[tuple(click)] / depth.max()) if inside else 0.0
 

@@ -1,4 +1,4 @@
-"""Ellipsoids: the one shape that a box, a box in a slice, or a click at some scale stands for."""
+"""The shapes that prompts stand for: the ellipsoid in a box or around a click, a section blown up above and below."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.grid import Window
+from promptile.models.basin.solid.sections import section
 from promptile.models.basin.solid.workgrid import Field, Mask
+from promptile.models.protocols import View
 
 Axes = Sequence[NDArray[np.float64]]
 """Per axis the index coordinates of cells."""
@@ -52,6 +54,8 @@ class Support:
     """``(2, 3)``: the user's box, whose sides the object touches."""
     flat: int | None = None
     """The axis along which the frame is only one slice of the object."""
+    section: Field | None = None
+    """Distance from the object's heart in the view's slice at the centre, instead of the ellipse there."""
     likely: float = 0.0
     """What speaks for it before the image is looked at, in units of the score."""
 
@@ -59,7 +63,13 @@ class Support:
         """Distance from the centre at the given coordinates, 1 on the ellipsoid."""
         squares = [((c - m) / r) ** 2 for c, m, r in zip(at, self.centre, self.radii, strict=True)]
         z, y, x = (s.astype(np.float32) for s in squares)
-        rho: Field = np.sqrt(z[:, None, None] + y[:, None] + x)
+        if self.section is not None and self.flat is not None:
+            along = (z[:, None, None], y[:, None], x)[self.flat]
+            across = [np.rint(c).astype(np.intp) for axis, c in enumerate(at) if axis != self.flat]
+            held = [np.clip(c, 0, n - 1) for c, n in zip(across, self.section.shape, strict=True)]
+            rho: Field = np.sqrt(along + np.expand_dims(self.section[np.ix_(*held)] ** 2, self.flat))
+        else:
+            rho = np.sqrt(z[:, None, None] + y[:, None] + x)
         return rho
 
     def allows(self, at: Axes) -> Mask:
@@ -93,21 +103,24 @@ class Support:
         return Window.between(low, high)
 
 
-def supports_of_box(box: NDArray[np.float64], spacing: Sequence[float]) -> list[Support]:
+def supports_of_box(box: NDArray[np.float64], view: View) -> list[Support]:
     """One support for a box; one for each likely height of a box in a single slice."""
-    sides = box[1] - box[0]
+    spacing, sides = view.spacing, box[1] - box[0]
     centre, radii = box.mean(axis=0), np.maximum(sides / 2, 0.5)
     axis = flat_axis(box)
     if axis is None:
         return [Support(centre, radii, box, box)]
     side = np.delete(sides * spacing, axis).mean()
+    seen = section(view, box, axis)
     found = []
     for height, likely in FLAT_HEIGHTS.items():
         tall = radii.copy()
         tall[axis] = max(height * side / spacing[axis] / 2, 1.0)
         reach = np.full(3, FLAT_REACH[1])
         reach[axis] = FLAT_REACH[0]
-        found.append(Support(centre, tall, np.stack([centre - tall * reach, centre + tall * reach]), box, axis, likely))
+        found.append(
+            Support(centre, tall, np.stack([centre - tall * reach, centre + tall * reach]), box, axis, seen, likely)
+        )
     return found
 
 

@@ -103,6 +103,34 @@ def _nearer(row: Any, beside: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
+def depths(mask: Any, spacing: Any) -> Any:
+    """``mask.shape``: along the axes from each cell to the outside of the mask, which the array's border is, too."""
+    depth, height, width = mask.shape
+    deep = np.zeros(mask.shape, np.float32)
+    for turn in range(2):
+        for i in range(depth):
+            z = i if turn == 0 else depth - 1 - i
+            for j in range(height):
+                y = j if turn == 0 else height - 1 - j
+                for k in range(width):
+                    x = k if turn == 0 else width - 1 - k
+                    if mask[z, y, x]:
+                        deep[z, y, x] = _deeper(deep, (z, y, x), -1 if turn == 0 else 1, spacing, turn == 0)
+    return deep
+
+
+@numba.njit(cache=True, nogil=True)
+def _deeper(deep: Any, cell: Any, step: int, spacing: Any, first: bool) -> Any:
+    """The depth of a cell behind its neighbours on one side."""
+    depth, height, width = deep.shape
+    z, y, x = cell
+    found = np.float32(np.inf) if first else deep[z, y, x]
+    found = min(found, spacing[0] + (deep[z + step, y, x] if 0 <= z + step < depth else 0))
+    found = min(found, spacing[1] + (deep[z, y + step, x] if 0 <= y + step < height else 0))
+    return min(found, spacing[2] + (deep[z, y, x + step] if 0 <= x + step < width else 0))
+
+
+@numba.njit(cache=True, nogil=True)
 def _over_cells(far: Any, first: Any, seen: Any, count: int) -> Any:
     valid, allowed, tone, steepness, bins = seen
     depth, height, width = far.shape
