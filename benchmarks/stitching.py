@@ -165,13 +165,13 @@ def stitched(answers: Mapping[Tile, TileAnswer], shape: tuple[int, ...]) -> NDAr
     """What the package does."""
     objects = {tile: summarise(found, tile, shape) for tile, found in answers.items()}
     at = {tile.index: tile for tile in answers}
-    edges = {}
+    matches = {}
     for pair in neighbours(tuple(np.max(list(at), axis=0) + 1)):
         a, b = (at[index] for index in pair)
         box = a.outer & b.outer
         cuts = [answers[tile].labels[(slice(None), *box.within(tile.outer).slices)] for tile in (a, b)]
-        edges[pair] = match(*cuts)
-    joined = join(objects, edges)
+        matches[pair] = match(*cuts)
+    joined = join(objects, matches)
     out = np.zeros(shape, np.uint32)
     for tile in answers:
         near = (

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from promptile.grid import Tile, Window, tiles
-from promptile.stitching import Edges, Seen, TileAnswer, join, match, neighbours, paint, summarise
+from promptile.stitching import Matches, Seen, TileAnswer, join, match, neighbours, paint, summarise
 from promptile.stitching.pieces import count_shared, find_pieces, find_runs
 from scenes import SCENES, answers_of, blocks_of, components, noise, pieces, renumber, stitch, whole
 
@@ -159,8 +159,8 @@ def joined_ids(cut: bool, apart: list[tuple[int, int]]) -> list[int]:
         objects[first] = dataclasses.replace(objects[first], margins=np.zeros(2, np.int32), boxes=boxes)
     pairs = np.array([[1, 1], [2, 1]], np.int32)
     none = np.empty((0, 2), np.int32)
-    edges = Edges(pairs, np.array([0.6, 0.9], np.float32), np.array(apart, np.int32).reshape(-1, 2), none)
-    roles = join(objects, {(first.index, second.index): edges}).roles
+    matches = Matches(pairs, np.array([0.6, 0.9], np.float32), np.array(apart, np.int32).reshape(-1, 2), none)
+    roles = join(objects, {(first.index, second.index): matches}).roles
     return [*roles[first.index].ids[1:], *roles[second.index].ids[1:]]
 
 
@@ -266,9 +266,9 @@ def test_matches_are_the_pieces_that_overlap_by_more_than_half(drawn_from):
     runs = find_runs(a), find_runs(b)
     counted = count_shared(*runs, *(find_pieces(each).of_runs for each in runs))
     assert counted.tolist() == shared
-    edges = match(a[None], b[None])
-    assert [tuple(pair) for pair in edges.pairs.tolist()] == sorted(expected)
-    np.testing.assert_allclose(edges.ious, [expected[pair] for pair in sorted(expected)], rtol=1e-6)
+    matches = match(a[None], b[None])
+    assert [tuple(pair) for pair in matches.pairs.tolist()] == sorted(expected)
+    np.testing.assert_allclose(matches.ious, [expected[pair] for pair in sorted(expected)], rtol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,4 +1,4 @@
-"""Which objects of all tiles are one: edges joined best first, unless a tile saw that they are two."""
+"""Which objects of all tiles are one: matches joined best first, unless a tile saw that they are two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from promptile.grid import Tile
-from promptile.stitching.matching import Edges
+from promptile.stitching.matching import Matches
 from promptile.stitching.types import Index, TileObjects
 
 
@@ -41,8 +41,8 @@ class Nodes:
         return len(self.tile_of)
 
 
-def cluster(nodes: Nodes, edges: Mapping[tuple[Index, Index], Edges]) -> NDArray[np.int64]:
-    """Unite nodes along edges, the best first, with two exceptions.
+def cluster(nodes: Nodes, matches: Mapping[tuple[Index, Index], Matches]) -> NDArray[np.int64]:
+    """Unite nodes along matches, the best first, with two exceptions.
 
     - Two labels that touch in a box that two tiles saw: their tile saw that they are two.
     - A label that is whole in its tile with another label of that tile: there is no more of it to see.
@@ -53,13 +53,13 @@ def cluster(nodes: Nodes, edges: Mapping[tuple[Index, Index], Edges]) -> NDArray
         0, 1, …: the same for nodes that are one object, numbered by their first nodes.
     """
     before = {tile.index: int(offset) - 1 for tile, offset in zip(nodes.tiles, nodes.offsets, strict=False)}
-    steps = [(edges[a, b], np.array([before[a], before[b]])) for a, b in sorted(edges)]
+    steps = [(matches[a, b], np.array([before[a], before[b]])) for a, b in sorted(matches)]
     roots = np.arange(len(nodes))
     for found, offset in steps:
         _unite(found.pairs, offset[0], offset[1], roots)
     _settle(roots)
     whole = nodes.facts.margins > 0
-    # Where all edges together contradict no tile, their order does not matter; and that is almost everywhere.
+    # Where all matches together contradict no tile, their order does not matter; and that is almost everywhere.
     doubtful = np.zeros(len(nodes), np.bool_)
     _mark_twice(roots, nodes.tile_of, whole, doubtful)
     for found, offset in steps:
@@ -73,7 +73,7 @@ def cluster(nodes: Nodes, edges: Mapping[tuple[Index, Index], Edges]) -> NDArray
 
 
 def _unite_with_care(
-    nodes: Nodes, doubtful: NDArray[np.bool_], steps: list[tuple[Edges, NDArray[np.int64]]]
+    nodes: Nodes, doubtful: NDArray[np.bool_], steps: list[tuple[Matches, NDArray[np.int64]]]
 ) -> NDArray[np.int64]:
     """The first node that each doubtful node is one object with."""
     pairs, apart, ious = [], [], []

@@ -16,7 +16,7 @@ from promptile.stitching.types import Index
 
 
 @dataclass(frozen=True, eq=False)
-class Edges:
+class Matches:
     """What two tiles say about each other's objects, in local ids."""
 
     pairs: NDArray[np.int32]
@@ -43,11 +43,11 @@ def neighbours(counts: tuple[int, ...]) -> Iterator[tuple[Index, Index]]:
                 yield index, other
 
 
-def match(a: NDArray[np.uint16], b: NDArray[np.uint16]) -> Edges:
+def match(a: NDArray[np.uint16], b: NDArray[np.uint16]) -> Matches:
     """Compare what two tiles say about the box that both outer windows saw.
 
     Labels are split into pieces that are connected (8 / 26 neighbours) within the box. Two pieces with an IoU above 0.5
-    make an edge between their labels: above one half, a piece has at most one partner.
+    make a match of their labels: above one half, a piece has at most one partner.
 
     Parameters
     ----------
@@ -57,18 +57,18 @@ def match(a: NDArray[np.uint16], b: NDArray[np.uint16]) -> Edges:
     found = [
         _match_layer(x.reshape(solid(x.shape, 1)), y.reshape(solid(y.shape, 1))) for x, y in zip(a, b, strict=True)
     ]
-    return Edges(*(np.concatenate(part) for part in zip(*found, strict=True)))
+    return Matches(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
 def _match_layer(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     runs_a, runs_b = find_runs(a), find_runs(b)
     pieces_a, pieces_b = find_pieces(runs_a), find_pieces(runs_b)
     shared = count_shared(runs_a, runs_b, pieces_a.of_runs, pieces_b.of_runs)
-    pairs, ious = _edges(shared, pieces_a, pieces_b)
+    pairs, ious = _matches(shared, pieces_a, pieces_b)
     return pairs, ious, pieces_a.touching, pieces_b.touching
 
 
-def _edges(shared: NDArray[np.int64], a: Pieces, b: Pieces) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _matches(shared: NDArray[np.int64], a: Pieces, b: Pieces) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The pairs of labels with matching pieces, sorted, each with its best IoU."""
     i, j, samples = shared.T
     unions = a.counts[i] + b.counts[j] - samples

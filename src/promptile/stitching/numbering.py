@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from promptile.grid import Tile, Window
 from promptile.stitching.joining import Nodes, cluster
-from promptile.stitching.matching import Edges
+from promptile.stitching.matching import Matches
 from promptile.stitching.types import Index, TileObjects
 
 PAINTS_NOTHING, PAINTS_CORE, PAINTS_ALL = 0, 1, 2
@@ -53,11 +53,11 @@ class Joined:
 
 
 def join(
-    objects: Mapping[Tile, TileObjects], edges: Mapping[tuple[Index, Index], Edges], unknown: Sequence[Window] = ()
+    objects: Mapping[Tile, TileObjects], matches: Mapping[tuple[Index, Index], Matches], unknown: Sequence[Window] = ()
 ) -> Joined:
     """Give the objects of all tiles one numbering.
 
-    The result depends neither on the order of `objects` nor on that of `edges`. Ids are dense and follow the objects'
+    The result depends neither on the order of `objects` nor on that of `matches`. Ids are dense and follow the objects'
     first samples in row-major order of the level. An object is dropped where other tiles know its ground better:
     no tile sees any of it in its own core; or all tiles see it cut, and either a tile whose window holds all that is
     known of it does not see it, or less than two fifths of what a tile sees of it lie in cores of tiles that see it.
@@ -66,7 +66,7 @@ def join(
     ----------
     objects : mapping of Tile to TileObjects
         All tiles that have an answer.
-    edges : mapping of pairs of tile indices to Edges
+    matches : mapping of pairs of tile indices to Matches
         What `match` found for each of the `neighbours` among them.
     unknown : sequence of Window
         Cores of tiles that have no answer: nobody knows better there.
@@ -77,7 +77,7 @@ def join(
             {}, nothing.astype(np.uint8), nothing.astype(np.float32), nothing, nothing.view(np.int32), nothing > 0
         )
     nodes = Nodes.of(objects)
-    sets = _Sets.of(nodes, cluster(nodes, edges))
+    sets = _Sets.of(nodes, cluster(nodes, matches))
     doubtful = sets.doubtful
     doubtful[_reaching(nodes, sets.of_nodes, unknown)] = False
     kept = np.flatnonzero((sets.owned > 0) & ~doubtful)

@@ -21,6 +21,7 @@ from promptile.engine.everything.stitching import (
 )
 from promptile.engine.everything.table import Known, Totals, dense_ids, objects_table
 from promptile.engine.execute.protocol import Executor
+from promptile.engine.execute.twice import answer_twice
 from promptile.engine.job import Job
 from promptile.engine.progress import Progress, one_line
 from promptile.engine.propose import proposer_of
@@ -28,9 +29,7 @@ from promptile.grid import Tile
 from promptile.run import Failure, TiledRun
 from promptile.run.images import LabelImages
 from promptile.run.tiles import TileStore
-from promptile.stitching import Edges, Index, join
-
-_TRIES = 2
+from promptile.stitching import Matches, join
 
 
 def check_proposer(job: Job, asked: Everything) -> None:
@@ -66,23 +65,8 @@ def _answer(store: TileStore, job: Job, asked: Everything, executor: Executor, p
     work = AnswerTiles(job, proposer, store, asked.keep, asked.min_region, asked.area)
     done = store.done()
     waiting = [tile for index, tile in store.tiles.items() if index not in done]
-    count = len(done)
-    failed: list[tuple[Tile, Exception]] = []
-    progress("tiles", count, len(store.tiles))
-    for _ in range(_TRIES):
-        failed = []
-        for outcome in executor.run(work, waiting):
-            if outcome.error is not None:
-                failed.append((outcome.item, outcome.error))
-            else:
-                count += 1
-            progress("tiles", count, len(store.tiles))
-        waiting = [tile for tile, _ in failed]
-    return [Failure("tile", _position(store, tile), one_line(error)) for tile, error in sorted(failed, key=_order)]
-
-
-def _order(failed: tuple[Tile, Exception]) -> Index:
-    return failed[0].index
+    failed = answer_twice(executor, work, waiting, lambda n: progress("tiles", len(done) + n, len(store.tiles)))
+    return [Failure("tile", _position(store, tile), one_line(error)) for tile, error in failed]
 
 
 def _position(store: TileStore, tile: Tile) -> tuple[int, ...]:
@@ -94,10 +78,10 @@ def _stitch(store: TileStore, images: LabelImages, job: Job, run: Runner) -> Sti
     """Match, join and paint the answers of a level."""
     done = store.done()
     objects = objects_of(store, done)
-    edges: dict[Pair, Edges] = {}
+    matches: dict[Pair, Matches] = {}
     for _, found in run("matching", MatchTiles(store), pairs_of(store, objects)):
-        edges.update(found)
-    joined = join(objects, edges, [tile.core for index, tile in store.tiles.items() if index not in done])
+        matches.update(found)
+    joined = join(objects, matches, [tile.core for index, tile in store.tiles.items() if index not in done])
     grid = job.source.grid.coarsen(store.factors)
     painted = run("labels", PaintBlocks(store, images, grid), painted_blocks(store, joined.roles))
     totals = Totals.sum(len(joined), grid.ndim, {block.window: tally for block, tally in painted})

@@ -16,7 +16,7 @@ from promptile.measures import label_measures
 from promptile.run.images import LabelImages
 from promptile.run.parts import LABEL_SIDE
 from promptile.run.tiles import TileStore
-from promptile.stitching import Edges, Index, Painted, Roles, Seen, TileObjects, match, neighbours, paint
+from promptile.stitching import Index, Matches, Painted, Roles, Seen, TileObjects, match, neighbours, paint
 
 _SIDES = {2: (2, 2), 3: (1, 2, 2)}
 """How many stored pieces of a label image a block has along each axis: a block is painted at once, and tiles that
@@ -43,11 +43,11 @@ class MatchTiles:
             shown.append((self.store.read(a, box), self.store.read(b, box)))
         return shown
 
-    def compute(self, _pairs: Sequence[Pair], shown: list[Shown]) -> list[Edges]:
+    def compute(self, _pairs: Sequence[Pair], shown: list[Shown]) -> list[Matches]:
         return [match(*both) for both in shown]
 
-    def write(self, pairs: Sequence[Pair], edges: list[Edges]) -> dict[Pair, Edges]:
-        return dict(zip(pairs, edges, strict=True))
+    def write(self, pairs: Sequence[Pair], matches: list[Matches]) -> dict[Pair, Matches]:
+        return dict(zip(pairs, matches, strict=True))
 
 
 def pairs_of(store: TileStore, objects: Mapping[Tile, TileObjects]) -> list[tuple[Pair, ...]]:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from promptile.engine.execute.protocol import Executor, Work
+from promptile.engine.execute.twice import answer_twice
 from promptile.engine.progress import Progress, one_line
 from promptile.errors import RunError
 from promptile.folders import Local
 from promptile.grid import Tile
 
 _SPEC = "spec.json"
-_TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -69,19 +69,9 @@ class Scratch:
         """
         waiting = [tile for tile in tiles if not self.has(tile)]
         done = len(tiles) - len(waiting)
-        failed: list[tuple[Tile, Exception]] = []
-        progress("tiles", done, len(tiles))
-        for _ in range(_TRIES):
-            failed = []
-            for outcome in executor.run(work, waiting):
-                if outcome.error is not None:
-                    failed.append((outcome.item, outcome.error))
-                else:
-                    done += 1
-                progress("tiles", done, len(tiles))
-            waiting = [tile for tile, _ in failed]
+        failed = answer_twice(executor, work, waiting, lambda n: progress("tiles", done + n, len(tiles)))
         if failed:
-            tile, error = min(failed, key=lambda pair: pair[0].index)
+            tile, error = failed[0]
             raise RunError(
                 f"{len(failed)} of {len(tiles)} tiles have no answer, tile {tile.index} because of: {one_line(error)}: "
                 "give the same command again to go on with the others"
