@@ -42,6 +42,8 @@ class Hosted:
         Parameters, megabytes, seconds and gigabytes, as in `Facts`.
     citation : str
         In one line.
+    timed : bool
+        Whether the seconds were measured.
     """
 
     ability: ClassVar[Ability]
@@ -58,6 +60,7 @@ class Hosted:
     terms: str = ""
     costs: tuple[int, int, float, float]
     citation: str
+    timed: bool = True
 
     @property
     def facts(self) -> Facts:
@@ -72,6 +75,7 @@ class Hosted:
             citation=self.citation,
             code=CODE,
             at_once=self.at_once,
+            timed=self.timed,
         )
 
     @property

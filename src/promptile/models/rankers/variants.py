@@ -31,8 +31,8 @@ class Variant(Hosted):
 
 _COSTS = {
     "clip-b32": (151_277_313, 605, 0.8, 1.0),
-    "clip-l14": (427_616_513, 1711, 20, 2.0),
-    "siglip2-base": (375_187_970, 1501, 5.9, 1.3),
+    "clip-l14": (427_616_513, 1711, 15, 2.2),
+    "siglip2-base": (375_187_970, 1501, 2.1, 1.3),
 }
 """As in `Hosted`, of 16 pictures and two phrases."""
 
@@ -49,6 +49,7 @@ def _clip(name: str, repository: str) -> Variant:
         costs=_COSTS[name],
         citation="Radford et al.: Learning Transferable Visual Models From Natural Language Supervision. ICML 2021, "
         "arXiv:2103.00020",
+        timed=name != "clip-l14",
     )
 
 
