@@ -108,7 +108,8 @@ class ModelPanel(Panel):
             return ""
         cost = ""
         if wanted.facts is not None:
-            cost = f"; {wanted.facts.megabytes:,} MB to fetch, {wanted.facts.gigabytes:.2g} GB of memory"
+            size = f"{wanted.facts.megabytes:,} MB{'' if wanted.recipe else ' to fetch'}"
+            cost = f"; {size}, {wanted.facts.gigabytes:.2g} GB of memory"
             cost += f"; {_wanting(name)}" if _wanting(name) else ""
         now = f"<br>until then {snapshot.card.name} answers" if snapshot is not None else ""
         made = f"<br>made by: {wanted.recipe}" if wanted.recipe else ""
