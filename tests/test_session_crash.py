@@ -25,7 +25,7 @@ from promptile import Prompts, Run, Session
 from promptile.errors import RunError
 from promptile.folders import Local
 from promptile.grid import Window
-from promptile.run import PromptedRun, TiledRun, store
+from promptile.run import PromptedRun, TiledRun, prompted
 from promptile.session import Stroke
 from test_run import run_on, scene
 from test_session import click, session
@@ -142,7 +142,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("act", ACTS)
 def test_a_kill_between_any_two_writes(act: str, begun: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "folder_of", lambda place: Dying(Path(place)))
+    monkeypatch.setattr(prompted, "folder_of", lambda place: Dying(Path(place)))
     whole, moments = whole_after(act, shutil.copytree(begun, tmp_path / "whole.run.zarr")), 0
     for count in range(80):
         path = shutil.copytree(begun, tmp_path / f"{count}.run.zarr")

@@ -6,18 +6,26 @@ A run counts as begun once its prompts are there: they are written last and remo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import zarr
 from filelock import FileLock, Timeout
 
 from promptile.errors import RunError
 from promptile.folders import UNFINISHED, Folder, Local
+from promptile.run.differences import differences, prompt_difference
 from promptile.run.journal import ROOM
 from promptile.run.measured import MEASURED
-from promptile.run.parts import DETECTIONS, DRAFT, IMAGE, LAYERS, PROMPTS
+from promptile.run.parts import DETECTIONS, DRAFT, IMAGE, LAYERS, PROMPTS, create_labels, grid_from
 
+if TYPE_CHECKING:
+    from promptile.run.store import Run
+
+R = TypeVar("R", bound="Run")
+
+FORMAT = 2
 SUFFIX = ".run.zarr"
 
 _LOCK = "lock"
@@ -96,6 +104,64 @@ def refuse_what_is_no_run(folder: Folder) -> None:
         ours = all(name == _LOCK or _is_part(name) for name in folder.names())
     if not ours:
         raise RunError(f"{folder.place} is not a run folder and not empty: choose another with --run")
+
+
+def begin(
+    run: R,
+    spec: Mapping[str, Any],
+    prompts: Sequence[Mapping[str, Any]] | None,
+    *,
+    restart: bool = False,
+    of_image: bool = False,
+) -> R:
+    """The run itself, locked: made anew, or the same one to be continued; see `PromptedRun.start`.
+
+    Without `prompts`: those of the run that is there, or none yet. With `of_image`, it may have been made in another
+    way, as long as it is of the same image.
+    """
+    wanted = json.loads(json.dumps({"format": FORMAT, **spec}))
+    said = None if prompts is None else json.loads(json.dumps(list(prompts)))
+    try:
+        refuse_what_is_no_run(run.folder)
+        run.lock.take()
+    except OSError as error:
+        raise RunError(f"{run.path} cannot be written ({error.strerror}): choose another with --run") from error
+    try:
+        if restart:
+            clear(run.folder)
+        if has_begun(run.folder):
+            found = [image_in(spec) if of_image else spec for spec in (run.spec, wanted)]
+            _refuse_others(run, found[0], found[1], said)
+        else:
+            _create(run, wanted, said or [])
+    except BaseException:
+        run.close()
+        raise
+    return run
+
+
+def _create(run: Run, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]) -> None:
+    clear(run.folder)
+    if "text" not in spec:
+        run.folder.remove(DETECTIONS)
+    zarr.create_group(run.folder.zarr(), zarr_format=3, attributes={"promptile": dict(spec)})
+    grid = grid_from(spec["grid"])
+    create_labels(run.folder, "labels", grid.shape)
+    run.create_parts(grid)
+    run.prompts = list(prompts)  # last: a run counts as begun only once everything else is there
+
+
+def _refuse_others(
+    run: Run, found_spec: Mapping[str, Any], spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]] | None
+) -> None:
+    found = list(differences(found_spec, spec))
+    if prompts is not None and run.prompts != prompts:
+        found.append(prompt_difference(run.prompts, prompts))
+    if found:
+        raise RunError(
+            f"{run.path} was made from something else: {'; '.join(found[:4])}: "
+            "use --restart to throw it away, or another --run"
+        )
 
 
 def read_spec(folder: Folder) -> dict[str, Any]:

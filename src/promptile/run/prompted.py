@@ -27,8 +27,10 @@ from zipfile import BadZipFile
 import pandas as pd
 
 from promptile.errors import RunError
+from promptile.folders import folder_of
 from promptile.grid import Grid, Window
 from promptile.masks import Edit, ObjectMask
+from promptile.run.beginning import begin
 from promptile.run.detections import failed_in
 from promptile.run.journal import ROOM, Journal, State
 from promptile.run.measured import MEASURED
@@ -69,7 +71,7 @@ class PromptedRun(Run):
         RunError
             If another process works on it, or it was made from something else; the difference is named.
         """
-        return cls._start(path, spec, prompts, restart=restart)
+        return begin(cls(folder_of(path)), spec, prompts, restart=restart)
 
     @classmethod
     def work_on(cls, path: str | os.PathLike[str], spec: Mapping[str, Any]) -> PromptedRun:
@@ -80,13 +82,13 @@ class PromptedRun(Run):
         RunError
             If another process works on it, or it is of another image, or of everything.
         """
-        run = cls._start(path, spec, None, of_image=True)
+        run = begin(cls(folder_of(path)), spec, None, of_image=True)
         if "everything" in run.spec:
             run.close()
             raise RunError(f"{run.path} is a run of everything: choose another place, and take objects from it there")
         return run
 
-    def _create_parts(self, grid: Grid) -> None:
+    def create_parts(self, grid: Grid) -> None:
         """Masks and records come one by one."""
 
     @property

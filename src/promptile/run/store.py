@@ -22,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,11 +34,9 @@ from promptile.errors import RunError
 from promptile.folders import Folder, Local, folder_of
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask
-from promptile.run.beginning import Lock, clear, has_begun, image_in, read_spec, refuse_what_is_no_run
-from promptile.run.differences import differences, prompt_difference
+from promptile.run.beginning import FORMAT, Lock, read_spec
 from promptile.run.measured import add_measured, holding, joined, read_measured
 from promptile.run.parts import (
-    DETECTIONS,
     IMAGE,
     PROMPTS,
     create_labels,
@@ -50,18 +48,21 @@ from promptile.run.parts import (
 from promptile.run.record import Failure
 from promptile.vectors import Shaping
 
-FORMAT = 2
-
 
 class Run(ABC):
     """A result on disk, opened for reading or by the process that computes it.
 
     `Run.open` reads an existing one; `start` of its kinds makes or continues one.
+
+    Parameters
+    ----------
+    folder : Folder
+        On a disk or elsewhere; need not be there yet.
     """
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self._lock = Lock(folder)
+        self.lock = Lock(folder)
 
     @property
     def path(self) -> Path | str:
@@ -92,73 +93,13 @@ class Run(ABC):
             raise RunError(f"{path} has run format {found}, this Promptile reads {FORMAT}: run it again with --restart")
         return TiledRun(folder) if "everything" in spec else PromptedRun(folder)
 
-    @classmethod
-    def _start(
-        cls,
-        path: str | os.PathLike[str],
-        spec: Mapping[str, Any],
-        prompts: Sequence[Mapping[str, Any]] | None,
-        *,
-        restart: bool = False,
-        of_image: bool = False,
-    ) -> Self:
-        """A locked run of this kind: a new one, or the same one to be continued.
-
-        Without `prompts`: those of the run that is there, or none yet. With `of_image`, it may have been made in
-        another way, as long as it is of the same image.
-        """
-        folder = folder_of(path)
-        wanted = json.loads(json.dumps({"format": FORMAT, **spec}))
-        said = None if prompts is None else json.loads(json.dumps(list(prompts)))
-        run = cls(folder)
-        try:
-            refuse_what_is_no_run(folder)
-            run._lock.take()
-        except OSError as error:
-            raise RunError(f"{run.path} cannot be written ({error.strerror}): choose another with --run") from error
-        try:
-            if restart:
-                clear(folder)
-            if has_begun(folder):
-                specs = [image_in(spec) if of_image else spec for spec in (run.spec, wanted)]
-                run._refuse_others(specs[0], specs[1], said)
-            else:
-                run._create(wanted, said or [])
-        except BaseException:
-            run.close()
-            raise
-        return run
-
-    def _create(self, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]]) -> None:
-        clear(self.folder)
-        if "text" not in spec:
-            self.folder.remove(DETECTIONS)
-        zarr.create_group(self.folder.zarr(), zarr_format=3, attributes={"promptile": dict(spec)})
-        grid = grid_from(spec["grid"])
-        create_labels(self.folder, "labels", grid.shape)
-        self._create_parts(grid)
-        # Written last: a run counts as begun only once everything else is there.
-        self.folder.write(PROMPTS, json.dumps(list(prompts)).encode())
-
     @abstractmethod
-    def _create_parts(self, grid: Grid) -> None:
+    def create_parts(self, grid: Grid) -> None:
         """Make the arrays that this kind of run has beside its labels."""
-
-    def _refuse_others(
-        self, found_spec: Mapping[str, Any], spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]] | None
-    ) -> None:
-        found = list(differences(found_spec, spec))
-        if prompts is not None and self.prompts != prompts:
-            found.append(prompt_difference(self.prompts, prompts))
-        if found:
-            raise RunError(
-                f"{self.path} was made from something else: {'; '.join(found[:4])}: "
-                "use --restart to throw it away, or another --run"
-            )
 
     def close(self) -> None:
         """Let other processes work on the run."""
-        self._lock.release()
+        self.lock.release()
 
     @cached_property
     def spec(self) -> dict[str, Any]:
@@ -208,7 +149,13 @@ class Run(ABC):
         create_labels(self.folder, "labels", self.grid.shape)
 
     def write_labels(self, window: Window, labels: NDArray[np.uint32]) -> None:
-        """Replace the ids in a window."""
+        """Replace the ids in a window by ``window.shape`` others; 0 is background.
+
+        Raises
+        ------
+        RunError
+            If what is there is damaged.
+        """
         try:
             self.labels[window.slices] = labels
         except (LookupError, ValueError, RuntimeError) as error:  # what was there is read first
@@ -220,7 +167,25 @@ class Run(ABC):
         """How many label images hold everything; 0 if objects may overlap freely and each has a mask of its own."""
 
     def read_labels(self, window: Window, layer: int = 0) -> NDArray[np.uint32]:
-        """``window.shape``: ids in a window, 0 is background."""
+        """The ids in a window.
+
+        Parameters
+        ----------
+        window : Window
+            In index coordinates of the image's level 0.
+        layer : int
+            Which label image: 0 holds wholes, 1 their parts, and so on.
+
+        Returns
+        -------
+        ndarray of uint32, shape window.shape
+            0 is background.
+
+        Raises
+        ------
+        RunError
+            If the image is damaged or missing.
+        """
         name = layer_name(layer)
         try:
             labels = self.labels if layer == 0 else zarr.open_array(self.folder.zarr(name), mode="r")
@@ -250,11 +215,17 @@ class Run(ABC):
     @property
     @abstractmethod
     def table(self) -> pd.DataFrame:
-        """One row per object that has an answer, sorted by id."""
+        """One row per object that has an answer, sorted by id: `objects` without what was measured."""
 
     @property
     def objects(self) -> pd.DataFrame:
-        """The table, with what was measured of the objects as they are now."""
+        """One row per object that has an answer, sorted by id.
+
+        ``id``, ``category``, ``score`` (the model's own guess of quality, 0 to 1), ``area_m2`` on maps, ``volume_mm3``
+        in medical volumes, else a number of samples, ``bbox`` (first index and the one after the last, in array
+        order), ``tiles`` that answered, ``touches_edge``, ``open_edge`` and others: see ``docs/runs.md``. After these
+        what was measured of the objects as they are now; NaN where nothing was.
+        """
         return joined(self.table, self.measured)
 
     @property
@@ -274,7 +245,13 @@ class Run(ABC):
 
     @abstractmethod
     def mask(self, object_id: int) -> ObjectMask:
-        """The object's own mask, also where another one covers it in the labels."""
+        """The object's own mask, also where another one covers it in the labels.
+
+        Raises
+        ------
+        RunError
+            If there is no such object, or its mask is damaged.
+        """
 
     def write(
         self,
@@ -284,5 +261,22 @@ class Run(ABC):
         shaping: Shaping = writers.EXACT,
         cleaning: writers.Cleaning = writers.UNCHANGED,
     ) -> Path:
-        """Write the result; see `promptile.writers.write`."""
+        """Write the result; the suffix of `path` says how.
+
+        Parameters
+        ----------
+        path : path
+            Ends with one of `promptile.writers.SUFFIXES`.
+        overwrite : bool
+            Whether a file that exists there may be replaced.
+        shaping : Shaping
+            What is done to outlines; for vectors only.
+        cleaning : Cleaning
+            What is done to samples; for all but vectors.
+
+        Raises
+        ------
+        OutputError
+            If the format does not fit the image, the shaping or the place.
+        """
         return writers.write(self, path, overwrite=overwrite, shaping=shaping, cleaning=cleaning)

@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from promptile.errors import RunError
+from promptile.folders import folder_of
 from promptile.grid import Grid, Window
 from promptile.masks import ObjectMask, blocks_of
+from promptile.run.beginning import begin
 from promptile.run.images import LabelImages
 from promptile.run.measured import MEASURED
 from promptile.run.parts import create_labels, damaged, grid_from, layer_name, read_json
@@ -46,9 +48,9 @@ class TiledRun(Run):
         `spec` says under ``everything`` which ``levels`` there are, as pairs of a level and its factors, and how many
         ``layers``, and under ``tiling`` the size and overlap of tiles.
         """
-        return cls._start(path, spec, None, restart=restart)
+        return begin(cls(folder_of(path)), spec, None, restart=restart)
 
-    def _create_parts(self, grid: Grid) -> None:
+    def create_parts(self, grid: Grid) -> None:
         for store in self.stores:
             store.create()
             if self.painted(store) != self.images:
