@@ -55,10 +55,12 @@ class Window:
 
     @property
     def ndim(self) -> int:
+        """Number of axes."""
         return len(self.shape)
 
     @property
     def stop(self) -> tuple[int, ...]:
+        """Index after the last sample on each axis."""
         return tuple(a + n for a, n in zip(self.start, self.shape, strict=True))
 
     @property
@@ -68,6 +70,7 @@ class Window:
 
     @property
     def empty(self) -> bool:
+        """Whether it has no samples."""
         return any(n <= 0 for n in self.shape)
 
     @property
@@ -99,6 +102,7 @@ class Window:
         return self & Window.of(shape)
 
     def shift(self, offset: Sequence[int]) -> Window:
+        """The window moved by so many samples along each axis."""
         return Window(tuple(a + d for a, d in zip(self.start, offset, strict=True)), self.shape)
 
     def within(self, outer: Window) -> Window:
@@ -141,7 +145,22 @@ class Grid:
 
     @classmethod
     def of(cls, shape: Sequence[int], affine: ArrayLike | None = None, space: str = PIXELS) -> Grid:
-        """A grid from anything array-like; without `affine`, world is ``(x, y[, z])`` in samples."""
+        """A grid from anything array-like.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            ``(y, x)`` or ``(z, y, x)``.
+        affine : array-like, shape (ndim + 1, ndim + 1), optional
+            As in `Grid`; without it, world is ``(x, y[, z])`` in samples.
+        space : str
+            As in `Grid`.
+
+        Raises
+        ------
+        ValueError
+            If the affine has another shape.
+        """
         n = len(shape)
         matrix = np.eye(n + 1)[[*range(n)[::-1], n]] if affine is None else np.asarray(affine, float)
         if matrix.shape != (n + 1, n + 1):
@@ -150,6 +169,7 @@ class Grid:
 
     @property
     def ndim(self) -> int:
+        """Number of axes: 2 or 3."""
         return len(self.shape)
 
     @property
@@ -177,11 +197,11 @@ class Grid:
         return float(abs(np.linalg.det(self.matrix[:-1, :-1])))
 
     def to_world(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Index coordinates ``(..., ndim)`` as world coordinates ``(..., ndim)``."""
+        """World coordinates ``(..., ndim)``, ``(x, y[, z])``, of index coordinates ``(..., ndim)``, ``([z, ]y, x)``."""
         return _transform(self.matrix, points)
 
     def to_index(self, points: ArrayLike) -> NDArray[np.float64]:
-        """World coordinates ``(..., ndim)`` as index coordinates ``(..., ndim)``."""
+        """Index coordinates ``(..., ndim)``, ``([z, ]y, x)``, of world coordinates ``(..., ndim)``, ``(x, y[, z])``."""
         return _transform(self._inverse, points)
 
     def __getitem__(self, window: Window) -> Grid:

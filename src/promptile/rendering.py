@@ -75,6 +75,13 @@ class Rendering:
             ``auto`` (2 % to 98 % of a bounded sample without nodata), a CT preset, or ``LOW,HIGH``.
         limit : int, optional
             How many channels the model takes; the first ones are used, one is repeated.
+
+        Raises
+        ------
+        UsageError
+            If a channel does not exist, or the window is unknown or not one for this image.
+        SourceError
+            If nothing of the image can be read.
         """
         chosen = _choose(source, channels, limit)
         fixed = parse_window(window, source.modality)
@@ -84,7 +91,19 @@ class Rendering:
         return cls(chosen, low, high)
 
     def apply(self, samples: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Scale samples ``(c, *shape)`` of exactly these channels; 0 where not `valid`, never clipped."""
+        """What a model sees of samples of exactly these channels.
+
+        Parameters
+        ----------
+        samples : ndarray, shape (c, *shape)
+            As the image has them, in the order of `channels`.
+        valid : ndarray of bool, shape shape
+
+        Returns
+        -------
+        ndarray of float32, shape (c, *shape)
+            0 to 1 is the visible range; never clipped. 0 where not `valid`.
+        """
         axes = (-1,) + (1,) * (samples.ndim - 1)
         exact = np.result_type(samples.dtype, np.float32)  # wide integers differ by less than float32 can say
         low = np.reshape(self.low, axes).astype(exact)
@@ -100,6 +119,7 @@ class Rendering:
         return Rendering(tuple(map(int, channels)), low, high)
 
     def to_json(self) -> dict[str, Any]:
+        """What a run keeps of it."""
         return asdict(self)
 
     @classmethod

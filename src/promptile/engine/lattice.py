@@ -43,9 +43,16 @@ class Tiling:
     def resolve(
         self, ndim: int, window: Sequence[int] = (), *, share: int = 2
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Size and overlap per axis for images of `ndim` axes; `window` is what the model works best with.
+        """Size and overlap per axis, in samples.
 
-        Without an overlap, neighbours share one part in `share` of a window.
+        Parameters
+        ----------
+        ndim : int
+            Number of axes that the model looks at.
+        window : sequence of int
+            What the model works best with; empty for any.
+        share : int
+            Without an overlap, neighbours share one part in so many.
 
         Raises
         ------

@@ -20,13 +20,26 @@ from promptile.prompts.types import Prompt, Prompts
 
 @dataclass(frozen=True, eq=False)
 class Area:
-    """The union of boxes and polygons, in index coordinates of level 0."""
+    """The union of boxes and polygons; `Area.read` makes one.
+
+    Parameters
+    ----------
+    parts : Prompts
+        Boxes and regions, in index coordinates of level 0.
+    """
 
     parts: Prompts
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], grid: Grid) -> Area:
         """The boxes and polygons of a prompt file, in any coordinate reference system.
+
+        Parameters
+        ----------
+        path : path
+            In a format of `Prompts.read`.
+        grid : Grid
+            Of the image, ``image.grid``.
 
         Raises
         ------
@@ -49,7 +62,19 @@ class Area:
         return hashlib.sha256(json.dumps(self.parts.to_json()).encode()).hexdigest()
 
     def within(self, window: Window, factors: Sequence[int]) -> NDArray[np.bool_]:
-        """``window.shape``: samples, of the level with these factors, whose centre lies in the area."""
+        """Samples whose centre lies in the area.
+
+        Parameters
+        ----------
+        window : Window
+            Of a level, in its index coordinates.
+        factors : sequence of int
+            Of that level, along each axis: `Source.levels`.
+
+        Returns
+        -------
+        ndarray of bool, shape window.shape
+        """
         inside = np.zeros(window.shape, bool)
         fine = Window(
             tuple(a * f for a, f in zip(window.start, factors, strict=True)),

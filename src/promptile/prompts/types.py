@@ -117,7 +117,15 @@ class Prompt:
         return "+".join(name for name, there in present.items() if there)
 
     def within(self, window: Window, factors: Sequence[int]) -> WindowPrompt:
-        """The prompt as seen from a window of the level with these factors; points outside are left out."""
+        """The prompt as seen from a window; points outside are left out.
+
+        Parameters
+        ----------
+        window : Window
+            Of a level, in its index coordinates.
+        factors : sequence of int
+            Of that level, along each axis: `Source.levels`.
+        """
         start = np.asarray(window.start, float)
         points = rescale(self.points, factors).reshape(-1, window.ndim)
         inside = window.holds(points)
@@ -132,6 +140,7 @@ class Prompt:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """What a run keeps of it: places in index coordinates of level 0."""
         return {
             "id": self.id,
             "points": self.points.tolist(),
@@ -165,11 +174,18 @@ class Prompt:
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """The prompts of one run: objects by id, in index coordinates of level 0."""
+    """The prompts of one run, in index coordinates of level 0; `Prompts.of` and `Prompts.read` make them.
+
+    Parameters
+    ----------
+    objects : tuple of Prompt
+        Each with an id of its own.
+    denied : ndarray of float, shape (n, ndim), optional
+        Where there is no object, if nothing else is said; it takes away what is found by text.
+    """
 
     objects: tuple[Prompt, ...]
     denied: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
-    """``(n, ndim)``: where there is no object, if nothing else is said; it takes away what is found by text."""
 
     def __post_init__(self) -> None:
         uses = Counter(prompt.id for prompt in self.objects)
@@ -223,25 +239,59 @@ class Prompts:
 
     @classmethod
     def read(cls, path: Any, grid: Any, **options: Any) -> Prompts:
-        """Prompts from a file; see `promptile.prompts.reading.read_prompts`."""
+        """Prompts from a file: GeoJSON, GeoPackage and kin, CSV, 3D Slicer's ``.mrk.json``, DICOM structures.
+
+        Parameters
+        ----------
+        path : path
+        grid : Grid
+            Of the image, ``image.grid``: the file's coordinates become indices of its level 0.
+        **options
+            ``kind``, ``layer``: see `promptile.prompts.reading.read_prompts`.
+
+        Raises
+        ------
+        PromptError
+            With the file's name, the place in it, what was got and what is needed.
+        """
         from promptile.prompts.reading import read_prompts
 
         return read_prompts(path, grid, **options)
 
     def write(self, path: Any, grid: Any) -> None:
-        """Write the prompts to a file; see `promptile.prompts.writing.write_prompts`."""
+        """Write the prompts to a file; reading it gives the same ones.
+
+        Parameters
+        ----------
+        path : path
+            ``.geojson``, ``.gpkg``, ``.csv`` or ``.mrk.json``; a file that is there is replaced.
+        grid : Grid
+            Of the image, ``image.grid``.
+
+        Raises
+        ------
+        OutputError
+            If the format cannot hold these prompts.
+        """
         from promptile.prompts.writing import write_prompts
 
         write_prompts(self, path, grid)
 
     def inside(self, shape: Sequence[int], *, skip_outside: bool = False) -> Prompts:
-        """These prompts, checked against an image of `shape`.
+        """These prompts, checked against an image.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Of the image, ``(y, x)`` or ``(z, y, x)``.
+        skip_outside : bool
+            Leave points and objects outside of it out instead of refusing them.
 
         Raises
         ------
         PromptError
-            If an object has a point outside the image or a box or region that does not touch it, and
-            `skip_outside` is False; with it these points and objects are left out.
+            If an object has coordinates for another number of axes; or a point outside the image, or a box or region
+            that does not touch it, without `skip_outside`.
         """
         image = Window.of(shape)
         for prompt in self.objects:
@@ -261,6 +311,7 @@ class Prompts:
         return replace(self, objects=tuple(k for k in kept if k is not None))
 
     def to_json(self) -> list[dict[str, Any]]:
+        """What a run keeps of them, one by one."""
         return [prompt.to_json() for prompt in self.objects]
 
 

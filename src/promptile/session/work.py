@@ -83,6 +83,7 @@ class Session(Objects):
 
     @property
     def source(self) -> Source:
+        """The image."""
         return self.setting.job.source
 
     @property
@@ -129,7 +130,14 @@ class Session(Objects):
         self.setting = self.setting.along(slices)
 
     def prepare(self, window: Window, level: int) -> None:
-        """Let the model look at what will be asked next, so that its answers come at once."""
+        """Let the model look at what will be asked next, so that its answers come at once.
+
+        Parameters
+        ----------
+        window : Window
+            What will be asked about, in index coordinates of the level.
+        level : int
+        """
         lattice = self.setting.grower.lattices[level]
         centre = np.add(window.start, np.subtract(window.shape, 1) / 2)
         self.setting.grower.embedder.prepare(lattice[lattice.central(centre)], level)
@@ -204,6 +212,13 @@ class Session(Objects):
     ) -> Grown:
         """Another of the model's answers to what was asked last.
 
+        Parameters
+        ----------
+        candidate : int
+            Which of them, from 0: one of ``preview.candidates``.
+        glimpse, arrived : callable, optional
+            As in `predict`.
+
         Raises
         ------
         UsageError
@@ -236,6 +251,18 @@ class Session(Objects):
         """Keep the preview as a new object, or in place of the one that is revised; its id.
 
         What was painted on an object that is revised stays painted.
+
+        Parameters
+        ----------
+        category : str
+            Without it, what the prompt says, or the category of the object that is revised.
+
+        Raises
+        ------
+        UsageError
+            If there is no preview, or the session is closed.
+        PromptError
+            If the preview is empty, or what is revised was deleted meanwhile.
         """
         self._refuse_closed()
         check_category(category)

@@ -43,10 +43,14 @@ class Source(Protocol):
         ...
 
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Of the samples of all channels and levels: whole numbers or floats."""
+        ...
 
     @property
-    def nodata(self) -> float | None: ...
+    def nodata(self) -> float | None:
+        """The value of samples without data, of the first channel that has one; None where the file names none."""
+        ...
 
     @property
     def modality(self) -> str:
@@ -59,12 +63,44 @@ class Source(Protocol):
         ...
 
     def read(self, window: Window, level: int = 0, channels: Sequence[int] | None = None) -> NDArray[Any]:
-        """The samples ``(c, *window.shape)`` of a window inside the level's grid."""
+        """The samples of a window.
+
+        Parameters
+        ----------
+        window : Window
+            Inside the level's grid, in its index coordinates.
+        level : int
+            0 is full resolution.
+        channels : sequence of int, optional
+            Which ones, from 0, in this order; all of them by default.
+
+        Returns
+        -------
+        ndarray of `dtype`, shape (c, *window.shape)
+            The caller's own. Where the image has no data they mean nothing: see `valid`.
+
+        Raises
+        ------
+        UsageError
+            If there is no such level or channel, or the window reaches beyond the grid.
+        SourceError
+            If the file cannot be read there.
+        """
         ...
 
     def valid(self, window: Window, level: int = 0) -> NDArray[np.bool_]:
-        """``window.shape``: False where the image has no data (nodata, mask band, alpha 0, NaN).
+        """Where the image has data, and not nodata, a masked sample, alpha 0 or NaN.
 
         A sample with data in at least one channel is valid, and a coarse one if any fine one in it is.
+
+        Parameters
+        ----------
+        window : Window
+        level : int
+            As in `read`, which also says what is raised.
+
+        Returns
+        -------
+        ndarray of bool, shape window.shape
         """
         ...
