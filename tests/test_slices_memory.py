@@ -206,3 +206,14 @@ def test_it_is_said_in_what_a_run_keeps_and_only_then() -> None:
     setting = Setting(job)
     assert setting.along(pt.Slices(memory=True, reach="forward")).grower.embedder is setting.grower.embedder
     assert setting.along(pt.Slices()).grower.embedder is not setting.grower.embedder
+
+
+def test_a_session_follows_by_memory_only_with_a_model_that_has_one() -> None:
+    source, model = volume(horseshoe()), PerfectMemory()
+    along = Setting(Job.prepare(source, model, slices=pt.Slices())).along(pt.Slices(0, memory=True))
+    (prompt,) = Prompts.of(points=[(3, 15, 12)])
+    assert_is(along.grower.grow(prompt), horseshoe() == 1)
+    assert model.recalled
+    without = Setting(Job.prepare(source, PerfectSlices(), slices=pt.Slices()))
+    with pytest.raises(ModelError, match="has no memory of slices"):
+        without.along(pt.Slices(0, memory=True))

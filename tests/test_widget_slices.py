@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ pytest.importorskip("qtpy.QtWidgets")
 from qtpy.QtWidgets import QPushButton
 
 import desks
+from promptile.models.protocols import Memory, WindowPrompt
 from test_widget_volumes import SOLID
 
 pytestmark = pytest.mark.window
@@ -97,3 +100,42 @@ def test_models_for_volumes_have_no_slices_to_follow(open_desk):
     assert not win.widget.ask.slices.isVisibleTo(win.widget.ask)
     win.click(12, 20, 25)
     assert (win.preview() == FIRST).all()
+
+
+class Remembering(desks.Flat):
+    """The same with a memory: of where the object was in the slice before."""
+
+    def __init__(self, ndim):
+        super().__init__(ndim)
+        self.card = replace(self.card, abilities=self.card.abilities | {"memory"})
+        self.recalled = []
+
+    def remember(self, known):
+        return Memory(known[0].mask, self.card.digest, 1000)
+
+    def recall(self, memory, embedding, place, way):
+        self.recalled.append(place)
+        on = np.argwhere(memory.content).astype(float)
+        masks = self.predict(embedding, WindowPrompt(on, np.ones(len(on), bool)))
+        return masks, Memory(masks.logits[0] > 0, self.card.digest, 1000)
+
+
+def test_a_memory_can_be_had_of_a_model_that_has_one(open_desk, monkeypatch):
+    monkeypatch.setattr(desks, "Flat", Remembering)
+    win = open_desk(SOLID, "flat")
+    memory = win.widget.ask.memory
+    assert memory.isEnabled()
+    win.click(12, 20, 25)
+    win.preview()
+    assert (follow(win, "⇆ all") == FIRST).all()
+    assert not desks.latest[3].recalled
+    memory.setChecked(True)
+    assert (win.preview() == FIRST).all()
+    assert desks.latest[3].recalled
+
+
+def test_a_model_without_memory_says_so(win):
+    memory = win.widget.ask.memory
+    assert memory.isVisible()
+    assert not memory.isEnabled()
+    assert "no memory of slices" in memory.toolTip()

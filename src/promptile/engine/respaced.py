@@ -63,7 +63,7 @@ class Respaced:
         window = np.clip(np.rint(self._own * ratios), _SHORTEST, _LONGER * SIZE[inner.ndim]).astype(int)
         self.card: ModelCard = replace(
             inner,
-            abilities=inner.abilities - {"propose"},  # everything is found by points
+            abilities=inner.abilities - {"propose", "memory"},  # everything is found by points
             window=tuple(window.tolist()),
             spacing=None,
             digest=f"{inner.digest} at {_listed(self._wanted)} on {_listed(self.spacing)}",

@@ -11,7 +11,7 @@ from promptile import models
 from promptile.engine.job import Job, spacing_of
 from promptile.engine.objects import Grower
 from promptile.engine.respaced import respaced
-from promptile.engine.slices import SliceGrower, Slices
+from promptile.engine.slices import SliceGrower, Slices, with_memory
 from promptile.errors import ModelError
 from promptile.models.protocols import Model, ModelCard
 from promptile.rendering import Rendering
@@ -61,6 +61,8 @@ class Setting:
         if before is None:
             return self
         after = slices.of(self.job.source.grid)
+        if after.memory:
+            with_memory(self.job.model)
         job = replace(self.job, slices=after)
         other = Setting(job, self.level, self.checkpoint)
         grower = self.grower

@@ -19,6 +19,7 @@ from promptile.models.protocols import (
     Promptable,
     Proposer,
     Ranker,
+    Remembering,
     Storable,
     View,
     WindowPrompt,
@@ -62,6 +63,8 @@ class ModelContract(TextContract):
         model = self.model()
         if model.card.abilities & {"points", "box", "mask"}:
             check(isinstance(model, Promptable), "a model that takes prompts needs embed and predict")
+        if "memory" in model.card.abilities:
+            check(isinstance(model, Remembering), "a model that has a memory needs remember and recall")
         if "propose" in model.card.abilities:
             check(isinstance(model, Proposer), "a model that proposes needs propose")
         if "text" in model.card.abilities:

@@ -62,6 +62,9 @@ class AskPanel(Panel):
             button("to here", "Follow the object to the slice that is seen", asking.follow_here),
             button("■", "Stop: keep to the slices with marks", asking.stop),
         )
+        self.memory = QCheckBox("by the model's memory")
+        self.memory.setToolTip("Follow objects by what the model remembers of the slices before, not by their masks")
+        self.memory.toggled.connect(self._set_memory)
         self.accept = button("✓ Accept", "Keep the object", desk.asking.accept, "G")
         self.accept.setStyleSheet(FIRST)
         self.drop = button("New", "Drop the marks and begin another object", desk.asking.discard, "N")
@@ -73,6 +76,7 @@ class AskPanel(Panel):
             row(self.live, self.now),
             self.answers,
             self.slices,
+            self.memory,
             form([("Category", self.category)]),
             row(self.accept, self.drop),
             row(self.undo, self.redo),
@@ -116,6 +120,12 @@ class AskPanel(Panel):
         self.now.setEnabled(not live)
         if live:
             self._desk.asking.ask()
+
+    def _set_memory(self, memory: bool) -> None:
+        asking = self._desk.asking
+        asking.memory = memory
+        if asking.reach is not None:  # the object was followed: the other way now
+            asking.ask()
 
     def _set_category(self, text: str) -> None:
         self._desk.asking.category = text.strip()
@@ -162,7 +172,12 @@ class AskPanel(Panel):
             if self._solid:
                 why = "Marks are made in slices: go back from 3D to 2D, by the button below the layers"
             able(self.tools[tool], ability in snapshot.card.abilities and not self._solid, why)
-        self.slices.setVisible(self._desk.asking.slicewise)
+        for widget in (self.slices, self.memory):
+            widget.setVisible(self._desk.asking.slicewise)
+        remembers = "memory" in snapshot.card.abilities
+        able(self.memory, remembers, f"{snapshot.card.name} has no memory of slices: SAM 2 and 2.1 have one")
+        if not remembers:
+            self.memory.setChecked(False)
         self.undo.setToolTip(f"Take back: {snapshot.undo or 'the last mark'} (Ctrl+Z)")
         self.redo.setToolTip(f"Do again: {snapshot.redo or 'nothing'} (Ctrl+Shift+Z)")
         self._show_state()

@@ -49,6 +49,8 @@ class Asking:
         self.category = ""
         self.reach: Reach | None = None
         """How far an object is followed through the slices of a volume; None: only as far as there are marks."""
+        self.memory = False
+        """Whether it is followed by the model's own memory."""
         self._wish: object = None  # the answer that is waited for
         self._ticket: Ticket[Any] | None = None
         self._unasked = False  # whether marks were made that nobody has asked about yet
@@ -128,7 +130,8 @@ class Asking:
             return Way(self.asked_level)
         axis = next(iter(hidden_axes(self._desk.viewer, scene.shown)), 0)
         marked = max(int(np.ceil(prompts.objects[0].extent[0, axis] - 1e-3)), 0)
-        return Way(self.asked_level, Slices(axis, reach=marked if self.reach is None else self.reach))
+        reach = marked if self.reach is None else self.reach
+        return Way(self.asked_level, Slices(axis, reach=reach, memory=self.memory))
 
     def _waited_for(self) -> tuple[Callable[[Preview], None], Callable[[Exception], None]]:
         """Show the answer to what is asked now, or that there is none; of earlier ones nobody hears any more."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from promptile.errors import ModelError
 from promptile.models.asking import Form, by_form, candidates, colours_of, unasked
 from promptile.models.computing import Batches, Precision, as_tensor
 from promptile.models.devices import device_of
-from promptile.models.protocols import LEARNT, Embedding, Masks, ModelCard, View, WindowPrompt
+from promptile.models.protocols import LEARNT, Ability, Embedding, Masks, ModelCard, View, WindowPrompt
 from promptile.models.sam2.frame import Frame
 from promptile.models.sam2.loading import load_network
 from promptile.models.sam2.variants import Hiera, Variant
@@ -67,6 +67,8 @@ class Sam2:
         As in `Precision`.
     """
 
+    _abilities: ClassVar[frozenset[Ability]] = frozenset({"points", "box", "mask"})
+
     def __init__(
         self, variant: Variant, network: nn.Module, device: torch.device, digest: str, precision: str = "auto"
     ) -> None:
@@ -74,7 +76,7 @@ class Sam2:
         self.card = ModelCard(
             name=variant.name,
             family=variant.family,
-            abilities=frozenset({"points", "box", "mask"}),
+            abilities=self._abilities,
             ndim=2,
             channels=3,
             window=(variant.side, variant.side),

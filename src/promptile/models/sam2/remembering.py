@@ -54,6 +54,7 @@ class RememberingSam2(Sam2):
     That network is loaded when it is first needed, and shares the parameters of the image model.
     """
 
+    _abilities = Sam2._abilities | {"memory"}
     _path: Path | None = None
     _network_for_videos: Any = None
 
