@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from promptile.models.basin.solid.scene import SMOOTH_BINS, TONE_BINS, Scene
-from promptile.models.basin.solid.workgrid import Mask
+from promptile.models.basin.solid.workgrid import Field, Mask
 
 RING_CELLS = 3
 """Width of the ring outside a guess that its tones are compared with."""
@@ -102,32 +103,30 @@ def _nearer(row: Any, beside: Any) -> None:
         row[x] = min(row[x], np.uint8(beside[x] + 1))
 
 
-@numba.njit(cache=True, nogil=True)
-def depths(mask: Any, spacing: Any) -> Any:
-    """``mask.shape``: along the axes from each cell to the outside of the mask, which the array's border is, too."""
-    depth, height, width = mask.shape
-    deep = np.zeros(mask.shape, np.float32)
-    for turn in range(2):
-        for i in range(depth):
-            z = i if turn == 0 else depth - 1 - i
-            for j in range(height):
-                y = j if turn == 0 else height - 1 - j
-                for k in range(width):
-                    x = k if turn == 0 else width - 1 - k
-                    if mask[z, y, x]:
-                        deep[z, y, x] = _deeper(deep, (z, y, x), -1 if turn == 0 else 1, spacing, turn == 0)
-    return deep
+def depths(mask: Mask, spacing: Sequence[float]) -> Field:
+    """Distance from each cell to the outside of a small mask, which the array's border is, too."""
+    squares = np.where(mask, np.float32(np.inf), np.float32(0))
+    for axis, step in enumerate(spacing):
+        _lower(squares.swapaxes(axis, 2), np.float32(step))
+    distances: Field = np.sqrt(squares)
+    return distances
 
 
 @numba.njit(cache=True, nogil=True)
-def _deeper(deep: Any, cell: Any, step: int, spacing: Any, first: bool) -> Any:
-    """The depth of a cell behind its neighbours on one side."""
-    depth, height, width = deep.shape
-    z, y, x = cell
-    found = np.float32(np.inf) if first else deep[z, y, x]
-    found = min(found, spacing[0] + (deep[z + step, y, x] if 0 <= z + step < depth else 0))
-    found = min(found, spacing[1] + (deep[z, y + step, x] if 0 <= y + step < height else 0))
-    return min(found, spacing[2] + (deep[z, y, x + step] if 0 <= x + step < width else 0))
+def _lower(squares: Any, step: Any) -> None:
+    """Squared distances, in place, that may also lead along the last axis."""
+    depth, height, width = squares.shape
+    line = np.zeros(width + 2, np.float32)
+    for z in range(depth):
+        for y in range(height):
+            line[1:-1] = squares[z, y]
+            for x in range(width):
+                best, away = line[x + 1], 1
+                while (away * step) ** 2 < best:  # never beyond the border, where the line is 0
+                    beside = min(line[x + 1 - away], line[x + 1 + away])
+                    best = min(best, beside + (away * step) ** 2)
+                    away += 1
+                squares[z, y, x] = best
 
 
 @numba.njit(cache=True, nogil=True)
