@@ -305,7 +305,7 @@ def test_a_file_that_is_no_network_is_named(runtime: str, tmp_path: Path) -> Non
     pytest.importorskip(RUNTIMES[runtime])
     (tmp_path / "net.onnx").write_bytes(b"no network")
     with pytest.raises(ModelError, match=rf"net\.onnx cannot be read by {runtime}"):
-        choosing.open_session(runtime, tmp_path / "net.onnx")
+        choosing.load_graph(runtime, tmp_path / "net.onnx")
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -313,7 +313,7 @@ def test_lengths_that_are_free_are_said_to_be(runtime: str, tmp_path: Path) -> N
     pytest.importorskip(RUNTIMES[runtime])
     graph = Graph(torch.nn.Linear(4, 2), {"x": torch.zeros(3, 4)}, ("y",), {"x": {0: "n"}, "y": {0: "n"}})
     write_graph(graph, tmp_path / "net.onnx")
-    session = choosing.open_session(runtime, tmp_path / "net.onnx")
-    assert session.inputs == {"x": Port([None, 4], np.dtype(np.float32))}
-    assert session.outputs == ["y"]
-    assert session.run({"x": np.zeros((7, 4), np.float32)})["y"].shape == (7, 2)
+    graph = choosing.load_graph(runtime, tmp_path / "net.onnx")
+    assert graph.inputs == {"x": Port([None, 4], np.dtype(np.float32))}
+    assert graph.outputs == ["y"]
+    assert graph.run({"x": np.zeros((7, 4), np.float32)})["y"].shape == (7, 2)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from promptile.errors import ModelError
 from promptile.models.generic.card import Card, Step
-from promptile.models.runtimes.choosing import RUNTIMES, default, open_session, unknown
-from promptile.models.runtimes.protocol import Session
+from promptile.models.runtimes.choosing import RUNTIMES, default, load_graph, unknown
+from promptile.models.runtimes.protocol import LoadedGraph
 
 Arrays = Mapping[str, NDArray[Any]]
 _PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
@@ -33,31 +33,31 @@ class Computed(Protocol):
 class OnnxStep:
     """A step in an ONNX file."""
 
-    def __init__(self, step: Step, session: Session, card: Card) -> None:
+    def __init__(self, step: Step, graph: LoadedGraph, card: Card) -> None:
         for key, pairs, known in (
-            ("inputs", step.inputs, list(session.inputs)),
-            ("outputs", step.outputs, session.outputs),
+            ("inputs", step.inputs, list(graph.inputs)),
+            ("outputs", step.outputs, graph.outputs),
         ):
             for name, _ in pairs:
                 if name not in known:
                     there = ", ".join(known)
                     raise ModelError(f"{card.path}: {key} names {name!r}, and {step.file.name} has {there}")
-        if missing := [name for name in session.inputs if name not in dict(step.inputs)]:
+        if missing := [name for name in graph.inputs if name not in dict(step.inputs)]:
             raise ModelError(f"{card.path}: {step.file.name} takes {missing[0]!r} too: say in inputs what that is")
         self._step = step
-        self._session = session
+        self._graph = graph
 
     def shape(self, what: str) -> list[int | None] | None:
-        ports = self._session.inputs
+        ports = self._graph.inputs
         return next((ports[name].shape for name, given in self._step.inputs if given == what), None)
 
     def __call__(self, given: Arrays) -> dict[str, NDArray[Any]]:
-        ports = self._session.inputs
+        ports = self._graph.inputs
         arrays = {}
         for name, what in self._step.inputs:
             value = given[what] if isinstance(what, str) else np.full([n or 1 for n in ports[name].shape or []], what)
             arrays[name] = np.ascontiguousarray(value, ports[name].dtype)
-        answers = self._session.run(arrays)
+        answers = self._graph.run(arrays)
         return {what: answers[name] for name, what in self._step.outputs}
 
 
@@ -75,8 +75,8 @@ def computed(card: Card, device: str, runtime: str | None) -> tuple[Computed, Co
         return *_scripted(card, device, runtime), "torch"
     chosen = _chosen(card, device, runtime)
     files = dict.fromkeys((card.encoder.file, card.decoder.file))
-    sessions = {file: open_session(chosen, file) for file in files}
-    encoder, decoder = (OnnxStep(step, sessions[step.file], card) for step in (card.encoder, card.decoder))
+    graphs = {file: load_graph(chosen, file) for file in files}
+    encoder, decoder = (OnnxStep(step, graphs[step.file], card) for step in (card.encoder, card.decoder))
     return encoder, decoder, chosen
 
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from promptile.errors import ModelError
-from promptile.models.runtimes.protocol import Session
+from promptile.models.runtimes.protocol import LoadedGraph
 
 RUNTIMES = ("auto", "torch", "onnx", "openvino")
 """What can be wished for."""
@@ -56,7 +56,7 @@ def unknown(wish: str) -> ModelError:
     return ModelError(f"Runtime {wish!r} is unknown: use {', '.join(RUNTIMES[:-1])} or {RUNTIMES[-1]}")
 
 
-def open_session(runtime: str, path: Path) -> Session:
+def load_graph(runtime: str, path: Path) -> LoadedGraph:
     """A network in an ONNX file, computed by ``onnx`` or ``openvino``.
 
     Raises
@@ -64,16 +64,16 @@ def open_session(runtime: str, path: Path) -> Session:
     ModelError
         If the runtime is not installed or cannot read the file.
     """
-    open_: Callable[[Path, int], Session]
+    load: Callable[[Path, int], LoadedGraph]
     try:
         if runtime == "openvino":
-            from promptile.models.runtimes.open_vino import OpenVinoSession as open_
+            from promptile.models.runtimes.open_vino import OpenVinoGraph as load
         else:
-            from promptile.models.runtimes.onnx_runtime import OnnxSession as open_
+            from promptile.models.runtimes.onnx_runtime import OnnxGraph as load
     except ModuleNotFoundError as error:
         raise ModelError(f"Runtime {runtime!r} needs {error.name}: pip install 'promptile[{runtime}]'") from error
     try:
-        return open_(path, threads())
+        return load(path, threads())
     except Exception as error:  # what ONNX Runtime raises has no base class
         line = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise ModelError(f"{path} cannot be read by {runtime} ({line}): get or make the file again") from error

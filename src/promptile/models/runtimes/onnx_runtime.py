@@ -15,7 +15,7 @@ _TYPES = {"float": "float32", "double": "float64"}
 """What is called otherwise in ONNX."""
 
 
-class OnnxSession:
+class OnnxGraph:
     """A network in an ONNX file.
 
     Parameters

@@ -15,7 +15,7 @@ _RESULT = "/sink_port_0"
 """What it adds to the name of an output."""
 
 
-class OpenVinoSession:
+class OpenVinoGraph:
     """A network in an ONNX file, compiled for this machine.
 
     Parameters

@@ -1,4 +1,4 @@
-"""`Session`: a network that a runtime computes."""
+"""`LoadedGraph`: a network that a runtime computes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Port:
     dtype: np.dtype[Any]
 
 
-class Session(Protocol):
+class LoadedGraph(Protocol):
     """One network, loaded; it may be run from several threads."""
 
     @property

@@ -9,8 +9,8 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from promptile.models.runtimes.choosing import open_session
-from promptile.models.runtimes.protocol import Session
+from promptile.models.runtimes.choosing import load_graph
+from promptile.models.runtimes.protocol import LoadedGraph
 from promptile.models.sam.nets.decoder import Understood
 from promptile.models.sam.nets.network import Decoding, Features
 from promptile.models.sam.nets.transformer import Prepared
@@ -32,9 +32,9 @@ class ExportedNetwork(Decoding):
         self.efficient = efficient
         self._folder = folder
         self._runtime = runtime
-        self._sessions: dict[str, Session] = {}
+        self._graphs: dict[str, LoadedGraph] = {}
         self._opening = Lock()
-        self._session("encoder")  # what cannot be loaded is said at once
+        self._graph("encoder")  # what cannot be loaded is said at once
 
     def embed(self, images: Tensor) -> Features:
         seen = [self._run("encoder", images=image[None]) for image in images]
@@ -66,14 +66,14 @@ class ExportedNetwork(Decoding):
         return Prepared(**self._run("preparer", image=features.image))
 
     def _run(self, step: str, **tensors: Tensor) -> dict[str, Tensor]:
-        session = self._session(step)
+        graph = self._graph(step)
         # What a step has no use for is no input of it.
-        given = {name: tensors[name].contiguous().numpy() for name in session.inputs}
-        return {name: torch.from_numpy(array) for name, array in session.run(given).items()}
+        given = {name: tensors[name].contiguous().numpy() for name in graph.inputs}
+        return {name: torch.from_numpy(array) for name, array in graph.run(given).items()}
 
-    def _session(self, step: str) -> Session:
+    def _graph(self, step: str) -> LoadedGraph:
         """Loaded when first asked for: few ask with masks."""
         with self._opening:
-            if step not in self._sessions:
-                self._sessions[step] = open_session(self._runtime, self._folder / f"{step}.onnx")
-            return self._sessions[step]
+            if step not in self._graphs:
+                self._graphs[step] = load_graph(self._runtime, self._folder / f"{step}.onnx")
+            return self._graphs[step]
