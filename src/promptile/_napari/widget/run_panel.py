@@ -56,26 +56,26 @@ class RunPanel(Panel):
         self.take = button("Take all", "Make all that was found objects of yours", self._take)
         self.review = button("Review", "Walk through what was found: keep, reject, correct", desk.reviewing.begin)
         self.proposal = _Proposal(desk)
-        for widget in (
-            self.form,
-            self.text,
-            row(self.start, self.stop),
-            self.bar,
-            self.again,
-            row(self.take, self.review),
-            self.proposal,
-        ):
+        self._lay_out()
+        self._listen()
+        self._arrange()
+        self._on_end()
+        self._on_remembered()
+
+    def _lay_out(self) -> None:
+        start, found = row(self.start, self.stop), row(self.take, self.review)
+        for widget in (self.form, self.text, start, self.bar, self.again, found, self.proposal):
             self.inside.addWidget(widget)
+
+    def _listen(self) -> None:
         for widget in (self.what, self.where):
             widget.changed.connect(self._arrange)
         for event in self._layer_events():
             event.connect(self._list_layers)
-        desk.runs.progressed.connect(self._on_progress)
-        desk.runs.ended.connect(self._on_end)
-        desk.runs.remembered.connect(self._on_remembered)
-        self._arrange()
-        self._on_end()
-        self._on_remembered()
+        runs = self._desk.runs
+        runs.progressed.connect(self._on_progress)
+        runs.ended.connect(self._on_end)
+        runs.remembered.connect(self._on_remembered)
 
     def close_panel(self) -> None:
         """Listen no more."""
