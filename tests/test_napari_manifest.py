@@ -67,7 +67,7 @@ def test_what_needs_a_path_cannot_be_chosen_in_the_command_palette(manifest):
 def test_layers_are_saved_in_all_formats_that_the_library_writes(manifest):
     pytest.importorskip("napari")
     from promptile.prompts import writing
-    from promptile.writers import DICOM, SUFFIXES
+    from promptile.writers import SUFFIXES
 
     offered = {}
     for writer in manifest.contributions.writers:
@@ -75,7 +75,7 @@ def test_layers_are_saved_in_all_formats_that_the_library_writes(manifest):
     labels = offered.pop(("promptile.write_labels", "labels"))
     prompts = offered.pop(("promptile.write_prompts", "points?", "shapes?"))
     assert not offered
-    assert sorted(labels) == sorted({*SUFFIXES} - {*DICOM})
+    assert sorted(labels) == sorted(SUFFIXES)
     assert sorted(prompts) == sorted(writing._WRITERS)
 
 

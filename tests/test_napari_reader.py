@@ -25,6 +25,7 @@ from napari.layers import Image, Labels, Layer
 from kinds import NORTH_UP, ROTATED, SOUTH_UP, noise, right_handed, write_series, write_tif
 from perfect import Perfect
 from promptile._napari import reader
+from promptile._napari.images import Shown
 from promptile._napari.layers import boxes_layer, labels_layer, points_layer
 from promptile._napari.lazy import LazyArray
 from promptile._napari.placement import KEY, Placement
@@ -35,6 +36,7 @@ from promptile.samples import sample
 from promptile.segmentation import segment
 from promptile.sources import open_source
 from promptile.sources.image import ImageSource
+from test_source_dicom import write_irregular
 
 keys = st.one_of(st.integers(-4, 3), st.slices(5), st.just(slice(None)))
 
@@ -453,6 +455,29 @@ def test_a_dicom_folder_and_its_files_are_one_volume(shared):
     np.testing.assert_array_equal(attributes["scale"], whole.scale)
     with pytest.raises(SourceError, match="open one of its folders"):
         layers_of(folder.parent)
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_slices_that_form_no_grid_are_interpolated_if_the_user_agrees(tmp_path, monkeypatch, yes):
+    write_irregular(tmp_path / "ct", lambda i: (0, i * 3 * np.tan(np.radians(12)), 0))
+    with pytest.raises(SourceError, match="tilted gantry"):
+        reader.read(str(tmp_path / "ct"))
+    asked = []
+    monkeypatch.setattr(reader, "has_window", lambda: True)
+    monkeypatch.setattr(reader, "agree", lambda *said: asked.append(said) or yes)
+    (layer,) = reader.read(str(tmp_path / "ct"))
+    ((finding, question),) = asked
+    assert "tilted gantry (12.0°)" in finding
+    assert "--resample" not in finding + question
+    if not yes:
+        assert layer == reader.NOTHING
+        return
+    source = open_source(tmp_path / "ct", resample=True)
+    data, attributes, _ = layer
+    assert data.shape == source.grid.shape
+    assert attributes["metadata"][KEY]["resample"] is True
+    shown = Shown.of(ViewerModel(), Layer.create(*layer))
+    np.testing.assert_array_equal(shown.source.read(source.grid.window), source.read(source.grid.window))
 
 
 @pytest.fixture

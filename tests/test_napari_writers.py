@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import geopandas
 import nibabel
@@ -29,7 +30,7 @@ from napari.layers import Labels, Layer
 from napari.plugins.io import save_layers
 
 from conftest import ROOT
-from kinds import NORTH_UP, ROTATED, SOUTH_UP, noise, write_tif
+from kinds import NORTH_UP, ROTATED, SOUTH_UP, noise, right_handed, write_series, write_tif
 from perfect import Perfect
 from promptile._napari import layer_result, reader, results, writers
 from promptile._napari.layer_result import LayerResult
@@ -42,6 +43,7 @@ from promptile.grid import Grid, Window
 from promptile.prompts import Prompts
 from promptile.segmentation import segment
 from promptile.sources import open_source
+from promptile.structures import read_structures
 from promptile.writers import DICOM, SUFFIXES
 
 TRANSFORMS = {"north-up": NORTH_UP, "south-up": SOUTH_UP, "rotated": ROTATED}
@@ -362,7 +364,7 @@ def test_objects_are_found_over_windows(labels, wide):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layer_result, "_SIDE", {2: 4})
         patch.setattr(layer_result, "_DENSE", 2**24 if wide else 2)
-        result = LayerResult(labels, Grid.of(labels.shape), pd.DataFrame(), {})
+        result = LayerResult(labels, Grid.of(labels.shape), pd.DataFrame(), {}, {})
         assert result.objects["id"].tolist() == np.unique(labels[labels > 0]).tolist()
         for row in result.objects.itertuples():
             where = np.argwhere(labels == row.id)
@@ -539,3 +541,24 @@ def test_no_marks_are_an_error(tmp_path, viewer):
     viewer.add_image(np.zeros((30, 40)))
     with pytest.raises(OutputError, match="no prompts to write"):
         save_layers(str(tmp_path / "prompts.csv"), [viewer.add_points(ndim=2)])
+
+
+@pytest.mark.parametrize("suffix", DICOM)
+def test_labels_on_a_dicom_series_are_saved_as_dicom(viewer, tmp_path, suffix):
+    pytest.importorskip("highdicom")
+    said = {"0020|000d": "1.2.9", "0020|0052": "1.2.8", "0010|0020": "somebody"}
+    write_series(tmp_path / "ct", right_handed((6, 20, 24)), tags=lambda i, _: said)
+    layer = drawn_over(viewer, opened(viewer, tmp_path / "ct"))
+    (path,) = save_layers(str(tmp_path / f"a{suffix}"), [layer])
+    found = {structure.name: structure for structure in read_structures(Path(path), open_source(tmp_path / "ct").grid)}
+    assert set(found) == {"object 2", "object 3", "object 7"}
+    again = np.zeros(layer.data.shape, bool)
+    again[found["object 2"].window.slices] = found["object 2"].samples
+    np.testing.assert_array_equal(again, np.asarray(layer.data) == 2)
+
+
+def test_labels_on_no_dicom_series_are_not_saved_as_dicom(viewer, tmp_path):
+    volume(tmp_path / "a.nii.gz")
+    layer = drawn_over(viewer, opened(viewer, tmp_path / "a.nii.gz"))
+    with pytest.raises(OutputError, match=r"a\.nii\.gz is none: use \.seg\.nrrd"):
+        save_layers(str(tmp_path / "a.seg.dcm"), [layer])

@@ -5,6 +5,7 @@
     PromptileError            one line: what was got, what is needed, what to type
     ├── UsageError            the call itself makes no sense (exit status 2)
     ├── SourceError           an image that cannot be opened, or must not be trusted
+    │   ├── IrregularError    slices that form no grid, and from which one can be interpolated
     │   └── SeveralError      several images in one place; one has to be chosen
     ├── PromptError           prompts that cannot be read or do not fit the image
     ├── ModelError            a model that is unknown, not installed, or cannot do this
@@ -28,6 +29,21 @@ class UsageError(PromptileError):
 
 class SourceError(PromptileError):
     """An image that cannot be opened, or whose geometry must not be trusted."""
+
+
+class IrregularError(SourceError):
+    """Slices that lie where no grid has them, and from which one can be interpolated.
+
+    Parameters
+    ----------
+    finding : str
+        What is wrong with them.
+    cure : str
+    """
+
+    def __init__(self, finding: str, cure: str) -> None:
+        super().__init__(f"{finding}. {cure}")
+        self.finding = finding
 
 
 class SeveralError(SourceError):

@@ -21,3 +21,12 @@ def choose(what: str, listed: Sequence[str]) -> int | None:
     parent = None if viewer is None else viewer.window._qt_window
     text, chosen = QInputDialog.getItem(parent, "Promptile", f"{what}. Open which?", list(listed), 0, False)
     return list(listed).index(text) if chosen else None
+
+
+def agree(finding: str, question: str) -> bool:
+    """Whether the user says yes."""
+    from qtpy.QtWidgets import QMessageBox  # only where there is a window
+
+    viewer = napari.current_viewer()
+    parent = None if viewer is None else viewer.window._qt_window
+    return bool(QMessageBox.question(parent, "Promptile", f"{finding}\n\n{question}") == QMessageBox.StandardButton.Yes)

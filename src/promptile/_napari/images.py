@@ -13,7 +13,7 @@ from napari.layers import Image, Layer
 from numpy.typing import ArrayLike, NDArray
 
 from promptile._napari.lazy import LazyArray
-from promptile._napari.placement import KEY
+from promptile._napari.placement import KEY, OPTIONS
 from promptile.errors import SourceError
 from promptile.grid import Grid, Window
 from promptile.sources import open_source
@@ -128,7 +128,8 @@ def source_of(layer: Layer, point: Sequence[float] = ()) -> Source:
     if grid is None or path is None or not isinstance(_finest(layer), LazyArray):
         return LayerSource(layer, grid, _fixed(layer, point))
     known = layer.metadata[KEY]
-    source = open_source(path, time=known.get("time"), series=known.get("series"))
+    options = {name: known[name] for name in OPTIONS if name in known}
+    source = open_source(path, **options)
     if source.grid.shape != grid.shape:
         raise SourceError(f"{path} has changed since {layer.name!r} was opened: remove the layer and open it again")
     return source

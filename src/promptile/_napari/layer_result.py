@@ -42,13 +42,18 @@ class LayerResult:
         The layer's: a row belongs to the label in the column ``index``, without it to the label of the row's number.
     origin : mapping
         Where the labels come from.
+    image : mapping
+        What `promptile.open` takes to open their image; empty if nobody knows.
     """
 
-    def __init__(self, labels: Any, grid: Grid, features: pd.DataFrame, origin: Mapping[str, Any]) -> None:
+    def __init__(
+        self, labels: Any, grid: Grid, features: pd.DataFrame, origin: Mapping[str, Any], image: Mapping[str, Any]
+    ) -> None:
         if labels.dtype.kind not in "biu":
             raise OutputError(f"Labels are whole numbers, these are {labels.dtype}: convert the layer to labels")
         self.grid = grid
         self.origin = origin
+        self.image = image
         self._labels = labels
         self._features = features
 

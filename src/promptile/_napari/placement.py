@@ -32,6 +32,9 @@ from promptile.grid import LPS, PIXELS, Grid
 KEY = "promptile"
 """Under this name, a layer's metadata says what Promptile knows of it."""
 
+OPTIONS = ("time", "series", "resample")
+"""What it may say of how the image was opened, besides its path."""
+
 _STRAIGHT = 0.05
 """Share of a sample by which a volume's axes may drift over its length and still count as straight."""
 

@@ -14,10 +14,10 @@ import napari
 from napari.layers import Image
 from napari.utils.notifications import show_info, show_warning
 
-from promptile._napari.choosing import choose, has_window
+from promptile._napari.choosing import agree, choose, has_window
 from promptile._napari.layers import LayerTuple, image_layers, labels_layer
 from promptile._napari.placement import KEY, Placement, is_map, map_name
-from promptile.errors import SeveralError, SourceError
+from promptile.errors import IrregularError, SeveralError, SourceError
 from promptile.grid import Grid
 from promptile.run import SUFFIX, Run
 from promptile.run.parts import grid_from
@@ -63,20 +63,25 @@ def read_image(path: Path, **options: Any) -> list[LayerTuple]:
     ----------
     path : Path
     options
-        ``time``, ``series`` as in `promptile.open`; the layers remember them.
+        ``time``, ``series``, ``resample`` as in `promptile.open`; the layers remember them.
     """
     try:
         source = open_source(path, **options)
-    except SeveralError as error:
-        if not has_window():
+    except (SeveralError, IrregularError) as error:
+        answer = _asked(path, error) if has_window() else None
+        if answer is None:
             raise
-        number = choose(f"{path.name} holds several images", error.images)
-        if number is None:
-            return [NOTHING]
-        options["series"] = number + 1
-        source = open_source(path, **options)
+        return read_image(path, **options, **answer) if answer else [NOTHING]
     _warn_of_other_maps(source.name, source.grid.space)
     return _layers_of(source, path, options)
+
+
+def _asked(path: Path, error: SeveralError | IrregularError) -> dict[str, Any]:
+    """What the user wants to be opened instead; empty for nothing."""
+    if isinstance(error, IrregularError):
+        return {"resample": True} if agree(f"{error.finding}.", "Interpolate even slices, and open them?") else {}
+    number = choose(f"{path.name} holds several images", error.images)
+    return {} if number is None else {"series": number + 1}
 
 
 def _layers_of(source: Source, path: Path, options: Mapping[str, Any]) -> list[LayerTuple]:

@@ -22,7 +22,7 @@ from promptile._napari.images import Shown, to_world_matrix
 from promptile._napari.layer_result import LayerResult
 from promptile._napari.lazy import LazyArray
 from promptile._napari.marks import prompts_of
-from promptile._napari.placement import KEY
+from promptile._napari.placement import KEY, OPTIONS
 from promptile._napari.reader import shown_layers
 from promptile.errors import PromptError, RunError
 from promptile.grid import Grid
@@ -56,8 +56,18 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     if _shows_less(labels, known):
         labels = known["labels"]
     grid = _known_grid(known, labels.shape) or _grid_under(labels.shape, meta)
-    result = LayerResult(labels, grid, pd.DataFrame(meta.get("features", {})), _origin(known.get("path")))
+    features = pd.DataFrame(meta.get("features", {}))
+    result = LayerResult(labels, grid, features, _origin(known.get("path")), _image_on(grid))
     return [str(writers.write(result, path, overwrite=True))]
+
+
+def _image_on(grid: Grid) -> dict[str, Any]:
+    """What opens the topmost image on a grid, to which DICOM files refer; empty if none is shown."""
+    for layer, own in _ours():
+        known = layer.metadata[KEY]
+        if isinstance(layer, Image) and own == grid and known.get("path"):
+            return {"image": known["path"]} | {name: known[name] for name in OPTIONS if name in known}
+    return {}
 
 
 def _shows_less(labels: Any, known: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.errors import SourceError
+from promptile.errors import IrregularError, SourceError
 from promptile.grid import Grid
 from promptile.sources.dicom_resampled import Plan
 from promptile.sources.itk import lps_grid
@@ -57,10 +57,6 @@ class Slice:
         normal = np.cross(self.steps[:, 0], self.steps[:, 1])
         unit: NDArray[np.float64] = normal / np.linalg.norm(normal)
         return unit
-
-
-class IrregularError(SourceError):
-    """Slices that lie where no grid has them, and from which one can be interpolated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,14 +182,16 @@ def _regular_step(name: str, slices: Sequence[Slice], places: NDArray[np.float64
         a, b = slices[wide[0]], slices[wide[0] + 1]
         raise IrregularError(
             f"{name} misses about {missing} slice{'s' * (missing > 1)}: {gaps[wide[0]]:.2f} mm between {a.path.name}"
-            f" and {b.path.name}, where {usual:.2f} mm is usual. Get the whole series, or interpolate with --resample"
+            f" and {b.path.name}, where {usual:.2f} mm is usual",
+            "Get the whole series, or interpolate with --resample",
         )
     expected = np.linspace(0, heights[-1], len(heights))
     off = np.abs(heights - expected)
     if off.max() > _OFF_PLACE * usual:
         raise IrregularError(
             f"{name} has uneven distances between slices, {gaps.min():.3f} to {gaps.max():.3f} mm:"
-            f" {slices[int(off.argmax())].path.name} lies {off.max():.2f} mm off. {_CURE}"
+            f" {slices[int(off.argmax())].path.name} lies {off.max():.2f} mm off",
+            _CURE,
         )
     _upright(name, slices, places, heights)
     # What is left sideways is the rounding of the header: files that hold a direction need it at right angles.
@@ -214,9 +212,10 @@ def _upright(name: str, slices: Sequence[Slice], places: NDArray[np.float64], he
         angle = np.degrees(np.arctan2(drift[-1], heights[-1]))
         raise IrregularError(
             f"{name} was taken with a tilted gantry ({angle:.1f}°): each slice lies"
-            f" {drift[-1] / (len(places) - 1):.2f} mm beside the one before. {_CURE}"
+            f" {drift[-1] / (len(places) - 1):.2f} mm beside the one before",
+            _CURE,
         )
     at = int(drift.argmax())
     raise IrregularError(
-        f"{name} has slices that are shifted sideways, up to {drift[at]:.2f} mm at {slices[at].path.name}. {_CURE}"
+        f"{name} has slices that are shifted sideways, up to {drift[at]:.2f} mm at {slices[at].path.name}", _CURE
     )
