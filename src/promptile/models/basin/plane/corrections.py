@@ -19,7 +19,7 @@ LEAST_AREA = 30
 """Samples that an object is taken to have at least."""
 SPREAD = 1.5
 """The click's own influence falls off with this many of the same distances,"""
-ALIKE = 6.0
+ALIKE = 12.0
 """and with this difference of colour, in steps of `lab`."""
 STRENGTH = 6.0
 """Log odds at the click."""
@@ -28,7 +28,7 @@ SEED = 0.8
 OLD_SEED = 2.0
 """Cells around the other clicks that stay what they say."""
 LEFT = 0.5
-"""Share of an answer that a click off the object leaves at least: it takes away a part."""
+"""Share of an answer to a box that a click off the object leaves at least: it takes away a part."""
 DEEP = 0.4
 """Radii of a disc as large as the answer: a click that contradicts it from deeper inside asks for another one."""
 BLUR = 5.0
@@ -40,12 +40,16 @@ _Clicks = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
 def correct(
-    sight: Sight, logits: NDArray[np.float32], points: NDArray[np.float64], labels: NDArray[np.bool_]
+    sight: Sight, logits: NDArray[np.float32], points: NDArray[np.float64], labels: NDArray[np.bool_], *, boxed: bool
 ) -> NDArray[np.float32]:
-    """The logits ``(y, x)`` changed near those points that contradict them, one after the other."""
+    """The logits ``(y, x)`` changed near those points that contradict them, one after the other.
+
+    If the object is `boxed` its size is known; an answer to clicks alone may be far too large.
+    """
     for point, label in zip(points, labels, strict=True):
         if (logits[_sample(point, logits.shape)] > 0) != label:
-            logits = _mended(sight, logits, (point, bool(label)), (points, labels))
+            least = LEFT * np.count_nonzero(logits > 0) if boxed and not label else 0.0
+            logits = _mended(sight, logits, (point, bool(label)), (points, labels), least)
     return logits
 
 
@@ -67,13 +71,14 @@ def astray(logits: NDArray[np.float32], points: NDArray[np.float64], labels: NDA
     return any(_distance(~inside, p) > deep for p in wrong)
 
 
-def _mended(sight: Sight, logits: NDArray[np.float32], click: _Click, every: _Clicks) -> NDArray[np.float32]:
-    """The logits as wrong around a click as it lies deep, or less so if too little would be left."""
+def _mended(
+    sight: Sight, logits: NDArray[np.float32], click: _Click, every: _Clicks, least: float
+) -> NDArray[np.float32]:
+    """The logits as wrong around a click as it lies deep, or less so if fewer samples than `least` would be left."""
     wrong: float = max(0.5, min(_distance((logits > 0) == click[1], click[0]), _radius(logits)))
-    least = LEFT * np.count_nonzero(logits > 0)
     while True:
         mended = _mend(sight, logits, wrong, click, every)
-        if wrong <= LEAST_REACH / REACH or click[1] or np.count_nonzero(mended > 0) >= least:
+        if wrong <= LEAST_REACH / REACH or np.count_nonzero(mended > 0) >= least:
             return mended
         wrong /= 2
 

@@ -57,7 +57,8 @@ class Plane:
     def predict(self, embedding: Embedding, prompt: WindowPrompt) -> Masks:
         sight: Sight = embedding.content
         logits, scores = self._start(sight, prompt)
-        answers = [correct(sight, each, prompt.points, prompt.labels) for each in logits]
+        boxed = prompt.box is not None
+        answers = [correct(sight, each, prompt.points, prompt.labels, boxed=boxed) for each in logits]
         stack = np.stack(answers) if len(answers) > 1 else answers[0][None]
         if not sight.view.valid.all():
             stack = np.where(sight.view.valid, stack, -CERTAIN)
