@@ -26,6 +26,10 @@ ALIKE = 0.5
 object itself does, where it is known."""
 
 
+_LOST = 0.3
+"""An answer that leaves out more than this part of what is shown may have lost it: what looks like it is put back."""
+
+
 class Appearance:
     """Intensities of an object and of what lies around it in one slice."""
 
@@ -58,15 +62,17 @@ class Appearance:
         shown : tuple of Piece
             The object in the slice beside it.
         found : tuple of Piece
-            What the model says of it. What is new in there must look like the object, and what is not in there any
-            more like its surroundings.
+            What the model says of it. What is new in there must look like the object, and where much is not in there
+            any more, that like its surroundings.
         """
         window = bounds(shown) | bounds(found)
         before, after = draw(shown, window), draw(found, window)
         if np.array_equal(before, after):
             return found
         evidence = self._evidence[_bins(self._stack.rendered(index, window))]
-        for change in (after & ~before, before & ~after):
+        gained, lost = after & ~before, before & ~after
+        much = np.count_nonzero(lost) > _LOST * np.count_nonzero(before)
+        for change in (gained, lost) if much else (gained,):
             parts, count = ndimage.label(change, AROUND)
             sums = ndimage.sum_labels(evidence, parts, np.arange(count + 1))
             after[change] = (sums >= 0)[parts[change]]
