@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import geopandas as gpd
+import nibabel
 import numpy as np
 import pytest
 import rasterio
@@ -244,3 +245,16 @@ def test_a_run_without_painted_labels_is_not_exported(scene: Path, clicks: Path,
     assert not scene.with_name("a.tif").exists()
     assert run("segment", scene, "--points", clicks, "--run", kept) == 0
     assert run("export", kept, "-o", scene.with_name("a.tif")) == 0
+
+
+def test_a_click_in_a_volume_around_which_nothing_ends_is_called_a_guess(tmp_path, capsys):
+    body = np.full((40, 40, 40), 60, np.int16)
+    nibabel.save(nibabel.Nifti1Image(body, np.eye(4)), tmp_path / "ct.nii.gz")
+    (tmp_path / "clicks.csv").write_text("x,y,z\n-20,-20,20\n", encoding="utf-8")
+    args = ["segment", str(tmp_path / "ct.nii.gz"), "--points", str(tmp_path / "clicks.csv"), "--window=0,100", "-q"]
+    assert main([*args, "--run", str(tmp_path / "a.run.zarr")]) == 0
+    assert "object 1 may be a part only" in capsys.readouterr().err
+    body[:10] = body[-10:] = body[:, :10] = body[:, -10:] = body[..., :10] = body[..., -10:] = 0
+    nibabel.save(nibabel.Nifti1Image(body, np.eye(4)), tmp_path / "ct.nii.gz")
+    assert main([*args, "--run", str(tmp_path / "b.run.zarr")]) == 0
+    assert not capsys.readouterr().err
