@@ -47,9 +47,9 @@ def talk(ask: Ask, truth: NDArray[np.bool_], corrections: int, *, box: bool) -> 
     ious, best, seconds = [], 0.0, []
     for turn in range(corrections + 1):
         asked = WindowPrompt(np.reshape(points, (-1, 2)).astype(float), np.array(labels, bool), frame, mask)
-        start = time.perf_counter()
+        start = time.process_time()
         masks = ask(asked)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         best = max(iou(m > 0, truth) for m in masks.logits) if turn == 0 else best
         mask = masks.logits[0]
         ious.append(iou(mask > 0, truth))
@@ -132,9 +132,9 @@ def _add_baselines(table: Table, chosen: dict[str, list[Case]]) -> float:
 def _ask(baseline: Baseline, found: list[Case]) -> tuple[list[float], list[float]]:
     values, times = [], []
     for case in found:
-        start = time.perf_counter()
+        start = time.process_time()
         answer = baseline(case.view, clicks.box(case.truth))
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
         values.append(iou(answer, case.truth))
     return values, times
 
@@ -157,8 +157,8 @@ def _heading(half: str) -> list[str]:
         "",
         f"Mean IoU over the *{half}* half of the objects of each set (their number in brackets). The box is the",
         "object's own; the click lies as far inside as possible; a correction lies in the middle of the largest",
-        "mistake. Milliseconds are medians of one answer (the last one of a dialogue), looking included, on one",
-        "thread; on a busy machine they are too long, and only the last column compares. Made by",
+        "mistake. Milliseconds of the processor are medians of one answer (the last one of a dialogue), looking",
+        "included; the last column compares what it costs. Made by",
         "`python benchmarks/quality.py`. The other half was for tuning, but this half was looked at more than once",
         "on the way, so the figures are a little optimistic. Pivots, Sentinel-2 and panchromatic have so few objects",
         "that differences below .02 say little there.",
