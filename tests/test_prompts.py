@@ -669,8 +669,10 @@ def test_prompts_outside_the_image_are_named_or_left_out() -> None:
         labels=[1, 1, 1, 1, 0],
         objects=[1, 2, 3, 3, 1],
     )
-    with pytest.raises(PromptError, match=r"2 of 3 objects.*: 2, 3;.*--skip-outside"):
+    with pytest.raises(PromptError, match=r"2 of 3 objects.*: 2, 3;.*order of x and y.*--skip-outside"):
         prompts.inside((10, 10))
+    with pytest.raises(PromptError, match=r"1 of 1 objects.*LPS mm.*--skip-outside"):
+        Prompts.of(points=[(1, 1, 99)]).inside((10, 10, 10))
     kept = prompts.inside((10, 10), skip_outside=True)
     assert [(p.id, len(p.points)) for p in kept] == [(1, 2), (3, 1)]
     assert len(Prompts.of(boxes=[[(-5, -5), (1, 1)]]).inside((10, 10))) == 1

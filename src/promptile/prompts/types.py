@@ -304,9 +304,10 @@ class Prompts:
         kept = [_keep_inside(prompt, image) for prompt in self.objects]
         outside = [p.id for p, k in zip(self.objects, kept, strict=True) if k is not p]
         if outside and not skip_outside:
+            what = "their CRS and the order of x and y" if image.ndim == 2 else "that they are this image's, in LPS mm"
             raise PromptError(
                 f"{len(outside)} of {len(self)} objects have prompts outside the image: {_some(outside)}; "
-                "check their CRS, or leave them out with --skip-outside"
+                f"check {what}, or leave them out with --skip-outside"
             )
         return replace(self, objects=tuple(k for k in kept if k is not None))
 
