@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,35 @@ def test_an_interrupt_exits_with_130(scene: Path, clicks: Path, capsys, monkeypa
     assert "continues" in one_line(capsys)
     monkeypatch.undo()
     assert run("segment", scene, "--points", clicks, "-o", scene.with_name("o.gpkg")) == 0
+
+
+def test_what_clusters_send_before_they_kill_leaves_nothing_half_written(
+    scene: Path, clicks: Path, capsys, monkeypatch
+) -> None:
+    kept = scene.with_name("kept.run.zarr")
+    run("segment", scene, "--points", clicks, "--run", kept)
+    before, handler = sorted(scene.parent.iterdir()), signal.getsignal(signal.SIGTERM)
+    capsys.readouterr()
+
+    def stopped(*_: object) -> None:
+        assert sorted(scene.parent.iterdir()) != before  # the writer is in the midst of it
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("promptile.writers.placing._place", stopped)
+    assert run("export", kept, "-o", scene.with_name("o.gpkg")) == 130
+    assert "continues" in one_line(capsys)
+    assert sorted(scene.parent.iterdir()) == before
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_another_image_of_the_same_stem_is_named(scene: Path, clicks: Path, capsys) -> None:
+    kept = scene.with_name("kept.run.zarr")
+    run("segment", scene, "--points", clicks, "--run", kept)
+    other = scene.with_name("other.tif")
+    other.write_bytes(scene.read_bytes())
+    capsys.readouterr()
+    assert run("segment", other, "--points", clicks, "--run", kept) == 1
+    assert f"from {scene.name}, not other.tif: choose another with --run" in one_line(capsys)
 
 
 def test_a_terminal_without_our_letters_does_not_end_a_command(scene: Path) -> None:

@@ -193,7 +193,7 @@ def test_thresholds_change_without_the_detector(tmp_path: Path) -> None:
         findings.merged(0.1)
     with pytest.raises(UsageError, match="'pond' was not asked for"):
         findings.merged(phrases=["pond"])
-    with pytest.raises(RunError, match=r"text\.box_threshold was 0\.3, now 0\.5: use --restart"):
+    with pytest.raises(RunError, match=r"text\.box_threshold was 0\.3, now 0\.5: choose another with --run, or"):
         ask(text=pt.Text(["house", "shed"], box_threshold=0.5), detector=detector, out=tmp_path / "a.run.zarr")
     for box, words, there in ((0.5, None, [1, 3]), (None, 0.7, [1]), (0.15, 0.1, [1, 2, 4, 3])):
         text = pt.Text(["house", "shed"], box_threshold=box, text_threshold=words)

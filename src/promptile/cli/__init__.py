@@ -10,8 +10,11 @@ import errno
 import io
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from promptile.cli.arguments import build_parser
 from promptile.cli.statuses import ERROR, INTERRUPTED, USAGE
@@ -26,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="promptile: %(message)s", level=logging.WARNING)
     logging.getLogger("promptile").setLevel(logging.ERROR if getattr(options, "quiet", False) else logging.INFO)
     try:
-        status: int = options.command(options)
+        with _ended_politely():
+            status: int = options.command(options)
         sys.stdout.flush()
     except UsageError as error:
         return _complain(error, USAGE)
@@ -38,12 +42,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             return _complain("No space left on the disk: make some, and give the same command again", ERROR)
-        return _complain(f"{error.strerror or error}: {error.filename or 'the disk'}", ERROR)
+        cure = ": choose another place" if isinstance(error, PermissionError) else ""
+        return _complain(f"{error.strerror or error}: {error.filename or 'the disk'}{cure}", ERROR)
     except MemoryError:
         return _complain("Not enough memory: use a smaller --tile", ERROR)
     except KeyboardInterrupt:
         return _complain("Interrupted; the same command continues", INTERRUPTED)
     return status
+
+
+@contextmanager
+def _ended_politely() -> Iterator[None]:
+    """SIGTERM, which clusters send before they kill, ends the work as Ctrl-C does: nothing half-written stays."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may say what a signal does
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _complain(error: object, status: int) -> int:

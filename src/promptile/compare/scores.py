@@ -129,7 +129,8 @@ class Comparison:
         results = sum(pair.result is not None for pair in self.pairs)
         truths = sum(pair.truth is not None for pair in self.pairs)
         lines = [
-            f"{results} objects against {truths} true ones, matched by {self.matched_by}",
+            f"{results} object{'s' * (results != 1)} against {truths} true one{'s' * (truths != 1)}, "
+            f"matched by {self.matched_by}",
             f"mean       IoU {self.iou:.4f}   Dice {self.dice:.4f}   boundary IoU {self.boundary_iou:.4f}",
         ]
         if self.solids is not None:

@@ -154,13 +154,16 @@ def _create(run: Run, spec: Mapping[str, Any], prompts: Sequence[Mapping[str, An
 def _refuse_others(
     run: Run, found_spec: Mapping[str, Any], spec: Mapping[str, Any], prompts: Sequence[Mapping[str, Any]] | None
 ) -> None:
+    names = [of.get("image", {}).get("name") for of in (found_spec, spec)]
+    if names[0] != names[1]:  # two images in one folder often have one stem, and so one name for their run
+        raise RunError(f"{run.path} was made from {names[0]}, not {names[1]}: choose another with --run")
     found = list(differences(found_spec, spec))
     if prompts is not None and run.prompts != prompts:
         found.append(prompt_difference(run.prompts, prompts))
     if found:
         raise RunError(
             f"{run.path} was made from something else: {'; '.join(found[:4])}: "
-            "use --restart to throw it away, or another --run"
+            "choose another with --run, or throw it away with --restart"
         )
 
 
