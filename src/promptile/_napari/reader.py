@@ -22,6 +22,7 @@ from promptile.grid import Grid
 from promptile.run import SUFFIX, Run
 from promptile.run.parts import grid_from
 from promptile.sources import Source, open_source
+from promptile.sources.signs import is_dicom, is_zarr
 
 SUFFIXES = (
     ".tif", ".tiff", ".vrt", ".jp2",
@@ -33,7 +34,6 @@ SUFFIXES = (
 NOTHING: Any = (None,)
 """What napari takes for no layer, and for no failure."""
 
-_ZARR = ("zarr.json", ".zarray", ".zgroup")
 _LOOKED_AT = 2000  # files of a folder, and of the folders in it, until it is taken for one without DICOM
 
 
@@ -47,7 +47,7 @@ def read(path: str | Sequence[str]) -> list[LayerTuple]:
     layers = []
     series: set[tuple[Path, str]] = set()
     for each in map(Path, _listed(path)):
-        if each.is_file() and _is_dicom(each):
+        if each.is_file() and _opens_as_dicom(each):
             name = _series_name(each)
             if (each.parent, name) in series or (not name and any(folder == each.parent for folder, _ in series)):
                 continue
@@ -158,7 +158,7 @@ def _listed(path: str | Sequence[str]) -> list[str]:
 def _is_ours(path: Path) -> bool:
     if path.is_dir():
         inside = islice(chain(path.iterdir(), path.glob("*/*")), _LOOKED_AT)
-        return any((path / name).is_file() for name in _ZARR) or any(map(_is_dicom, inside))
+        return is_zarr(path) or any(map(_opens_as_dicom, inside))
     return path.name.lower().endswith(SUFFIXES)
 
 
@@ -166,11 +166,10 @@ def _is_run(path: Path) -> bool:
     return path.name.endswith(SUFFIX) or (path / "prompts.json").is_file()
 
 
-def _is_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM prescribes: 128 free bytes, then four letters. One that is locked does not."""
+def _opens_as_dicom(path: Path) -> bool:
+    """Whether a file is DICOM; one that is locked is left to others."""
     try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+        return is_dicom(path)
     except OSError:
         return False
 

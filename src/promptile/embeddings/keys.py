@@ -12,11 +12,10 @@ from promptile.grid import Window
 from promptile.rendering import Rendering
 from promptile.sources.identity import WHOLE
 from promptile.sources.protocol import Source
+from promptile.sources.signs import is_zarr
 
 _BESIDE = (".ovr", ".msk", ".aux.xml")
 """Files that GDAL reads along with another one."""
-
-_ZARR = ("zarr.json", ".zgroup", ".zarray")
 
 
 def identify(source: Source) -> dict[str, Any]:
@@ -58,7 +57,7 @@ def _changes(place: Path) -> str:
     """A digest of when the files of an image were last changed."""
     if not place.is_dir():
         files = [place, *(place.with_name(place.name + suffix) for suffix in _BESIDE)]
-    elif any((place / name).exists() for name in _ZARR):
+    elif is_zarr(place):
         files = sorted(place.rglob("*"))
     else:  # slices; what lies further below belongs to others
         files = sorted(p for p in place.iterdir() if p.is_file())

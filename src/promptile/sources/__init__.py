@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from promptile.errors import SourceError, UsageError
 from promptile.grid import Grid
 from promptile.sources.protocol import Source
+from promptile.sources.signs import is_dicom, is_zarr
 
 __all__ = ["Source", "open_source"]
 
@@ -73,10 +74,10 @@ def _open_path(path: Path, time: int | None, series: str | int | None, resample:
     if path.is_file() and path.stat().st_size == 0:
         raise SourceError(f"{path.name} is empty: get it again")
     name = path.name.lower()
-    if _is_zarr(path):
+    if is_zarr(path):
         _only_for(path, series=series, resample=resample or None)
         return _opener("zarrs", "open_zarr")(path, time=time)
-    if path.is_dir() or name.endswith(_DICOM) or _is_dicom(path):
+    if path.is_dir() or name.endswith(_DICOM) or is_dicom(path):
         wanted = {"resample": True} if resample else {}  # what is not said is not kept in a run
         return _opener("dicom", "open_dicom")(path, time=time, series=series, **wanted)
     _only_for(path, series=series, resample=resample or None)
@@ -98,13 +99,3 @@ def _only_for(image: object, **options: Any) -> None:
         if value is not None:
             what = "an array" if isinstance(image, np.ndarray) else Path(str(image)).name
             raise UsageError(f"`{option}` means nothing for {what}: leave it out")
-
-
-def _is_zarr(path: Path) -> bool:
-    return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
-
-
-def _is_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM prescribes: 128 free bytes, then four letters."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"

@@ -23,6 +23,7 @@ from promptile.sources.dicom_stack import Slice, Stack, stack
 from promptile.sources.identity import files_identity
 from promptile.sources.image import Facts, ImageSource, choose_time, reopening
 from promptile.sources.itk import channel_names, header, reading, sample_type, samples_of
+from promptile.sources.signs import is_dicom
 from promptile.sources.whole import SLAB, Whole
 
 _GDCM = "GDCMImageIO"
@@ -165,12 +166,6 @@ def _name_what_is_lost(folder: Path, left: Sequence[Path]) -> None:
     if lost:
         more = f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else ""
         logger.warning("%s: left out what is no readable image: %s%s", folder.name, ", ".join(lost[:_LISTED]), more)
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM prescribes: 128 free bytes, then four letters."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 def series_name(path: Path) -> str:
