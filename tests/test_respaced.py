@@ -14,7 +14,7 @@ from promptile.engine.respaced import Respaced, StorableRespaced, respaced
 from promptile.errors import ModelError
 from promptile.grid import Grid
 from promptile.models.protocols import Embedding, Masks, ModelCard, View, WindowPrompt
-from promptile.prompts.types import Prompts
+from promptile.prompts.prompts import Prompts
 from promptile.session.setting import Setting
 from promptile.sources.arrays import ArraySource
 from promptile.testing import ModelContract

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from promptile.grid import Window, rescale
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.prompts import Prompts
+from promptile.prompts.types import Prompt
 from promptile.rendering import Rendering
 from promptile.run import Run
 from promptile.sources.protocol import Source

@@ -22,7 +22,8 @@ from promptile.engine.ranking import RANKER, Cutter, Naming, Phrases, loaded, na
 from promptile.engine.slices import Slices
 from promptile.errors import UsageError
 from promptile.models.protocols import Model
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.prompts import Prompts
+from promptile.prompts.types import Prompt
 from promptile.run import PromptedRun, Run, TiledRun
 from promptile.run.housing import housed
 from promptile.sources.protocol import Source

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from promptile._napari.lazy import LazyArray
 from promptile._napari.placement import KEY, Placement
 from promptile.grid import Window
-from promptile.prompts.types import Prompts
+from promptile.prompts.prompts import Prompts
 from promptile.rendering import Rendering
 from promptile.run import Run
 from promptile.sources.levels import ladder

@@ -22,7 +22,8 @@ from promptile._napari.placement import Placement
 from promptile._napari.watch import quiet
 from promptile.errors import PromptError
 from promptile.prompts.marks import Mark, assemble, of_kind, parse_fields
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.prompts import Prompts
+from promptile.prompts.types import Prompt
 
 _DEFAULTS = {"object": 0, "label": 1, "category": ""}
 

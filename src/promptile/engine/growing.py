@@ -11,7 +11,8 @@ from promptile.engine.paint import paint
 from promptile.engine.progress import Progress, one_line
 from promptile.grid import Grid
 from promptile.measures import measure
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.prompts import Prompts
+from promptile.prompts.types import Prompt
 from promptile.run import PromptedRun, Record
 
 

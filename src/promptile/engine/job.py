@@ -18,7 +18,7 @@ from promptile.engine.views import look
 from promptile.errors import ModelError, UsageError
 from promptile.grid import Window
 from promptile.models.protocols import Model, ModelCard, Promptable, View
-from promptile.prompts.types import Prompts
+from promptile.prompts.prompts import Prompts
 from promptile.rendering import Rendering
 from promptile.sources import Source, open_source
 from promptile.sources.plane import Plane

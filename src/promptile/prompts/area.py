@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from promptile.errors import PromptError
 from promptile.grid import Grid, Window, rescale
+from promptile.prompts.prompts import Prompts
 from promptile.prompts.reading import read_prompts
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.types import Prompt
 
 
 @dataclass(frozen=True, eq=False)

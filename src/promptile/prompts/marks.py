@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from promptile.errors import PromptError
 from promptile.grid import Window
+from promptile.prompts.prompts import Prompts
 from promptile.prompts.regions import Outline, Raster
-from promptile.prompts.types import LARGEST_ID, Prompt, Prompts
+from promptile.prompts.types import LARGEST_ID, Prompt
 
 Kind = Literal["points", "boxes", "prompts"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from promptile.errors import PromptError
 from promptile.grid import Grid
 from promptile.prompts.marks import Kind, Mark, assemble, of_kind
+from promptile.prompts.prompts import Prompts
 from promptile.prompts.slicer import is_markups, read_markups
 from promptile.prompts.structures import read_marks
 from promptile.prompts.tables import TABLES, read_table
-from promptile.prompts.types import Prompts
 from promptile.prompts.vector_files import read_vectors
 from promptile.structures import is_structures
 

@@ -19,9 +19,10 @@ from shapely.geometry import Polygon
 
 from promptile.errors import OutputError
 from promptile.grid import LPS, PIXELS, Grid
+from promptile.prompts.prompts import Prompts
 from promptile.prompts.regions import Outline, Raster
 from promptile.prompts.slicer import SUFFIX
-from promptile.prompts.types import Prompt, Prompts, Region
+from promptile.prompts.types import Prompt, Region
 
 _WRITERS = (".geojson", ".gpkg", ".csv", SUFFIX)
 _SCHEMA = (

@@ -19,7 +19,8 @@ from promptile.errors import PromptError, RunError, UsageError
 from promptile.folders import Local
 from promptile.grid import Window
 from promptile.prompts.area import Area
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.prompts import Prompts
+from promptile.prompts.types import Prompt
 from promptile.run import SUFFIX, Run
 from promptile.segmentation import segment
 from promptile.session.work import Session

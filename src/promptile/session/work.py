@@ -18,7 +18,8 @@ from promptile.engine.slices import Arrival, SliceGrower, Slices
 from promptile.errors import PromptError, UsageError
 from promptile.grid import Window
 from promptile.models.protocols import Model, ModelCard
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.prompts import Prompts
+from promptile.prompts.types import Prompt
 from promptile.rendering import Rendering
 from promptile.run import PromptedRun, State
 from promptile.run.housing import housed

@@ -16,7 +16,8 @@ from promptile._napari.widget.seen import Preview
 from promptile.engine.slices import Slices
 from promptile.engine.slices.options import Reach
 from promptile.errors import PromptError
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.prompts import Prompts
+from promptile.prompts.types import Prompt
 from promptile.session import Session, Ticket
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from promptile._napari.widget.desk import Desk
 from promptile._napari.widget.parts import Panel, able, button, row
 from promptile.errors import PromptError
 from promptile.measuring import measure_run, write_table
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.prompts import Prompts
+from promptile.prompts.types import Prompt
 from promptile.prompts.writing import write_prompts
 from promptile.session import Session
 

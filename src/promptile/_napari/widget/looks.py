@@ -14,7 +14,7 @@ from promptile._napari.widget.seen import Preview
 from promptile.engine.grow import Candidates
 from promptile.engine.objects import Grown
 from promptile.engine.slices import Arrival, Slices, stacked
-from promptile.prompts.types import Prompts
+from promptile.prompts.prompts import Prompts
 from promptile.session import Session, thumbnails
 
 _OFTEN = 0.4

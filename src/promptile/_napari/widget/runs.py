@@ -17,7 +17,7 @@ from promptile._napari.marks import prompts_of
 from promptile._napari.placement import Placement
 from promptile.engine.flatten import Keep
 from promptile.errors import PromptError, PromptileError
-from promptile.prompts.types import Prompts
+from promptile.prompts.prompts import Prompts
 from promptile.run import Run
 from promptile.session import Named, Request, Session, Ticket, waiting
 

@@ -25,7 +25,8 @@ from promptile._napari.sketch import Sketch
 from promptile._napari.transforms import put
 from promptile._napari.watch import on_marks_changed
 from promptile._napari.widget.bridge import Rest
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.prompts import Prompts
+from promptile.prompts.types import Prompt
 from promptile.rendering import Rendering
 from promptile.run import Run
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from promptile.engine.detect.findings import Objects
 from promptile.grid import Window
 from promptile.prompts.area import Area
+from promptile.prompts.prompts import Prompts
 from promptile.prompts.regions import Raster
-from promptile.prompts.types import Prompt, Prompts
+from promptile.prompts.types import Prompt
 
 
 @dataclass(frozen=True, eq=False)

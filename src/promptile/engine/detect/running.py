@@ -16,7 +16,7 @@ from promptile.engine.job import Job
 from promptile.engine.progress import Progress
 from promptile.errors import ModelError
 from promptile.models.protocols import ModelCard, Promptable
-from promptile.prompts.types import Prompts
+from promptile.prompts.prompts import Prompts
 from promptile.run import PromptedRun
 from promptile.run.detections import claim, keep_failed
 
