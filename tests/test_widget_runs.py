@@ -126,6 +126,23 @@ def test_a_run_is_stopped_and_gone_on_with_while_clicks_are_answered(open_desk, 
     assert model.proposed == whole
 
 
+def test_a_worker_that_reports_faster_than_the_window_draws_does_not_nest_its_reports(open_desk, image):
+    """napari's progress bars handle the window's events with every step."""
+    win = open_desk(image)
+    runs, bar, told = win.desk.runs, win.widget.run.bar, []
+    runs.progressed.connect(lambda what, done, total: told.append(done))
+    for done in range(2000):
+        win.desk.bridge.deliver(lambda done=done: runs.progressed.emit("tiles", done, 2000))
+    win.until(lambda: told and told[-1] == 1999)
+    assert told == list(range(2000))
+    assert bar.value() == 1999
+    for done in range(2000):
+        win.desk.bridge.deliver(lambda done=done: runs.progressed.emit("tiles", done, 2000), instead_of=runs)
+    win.until(lambda: len(told) > 2000 and told[-1] == 1999)
+    assert len(told) == 2001
+    runs.ended.emit()
+
+
 def test_prompts_of_a_layer_are_run_over_the_image(open_desk, image):
     win = open_desk(image)
     points = win.viewer.add_points(win.scene.shown.to_world([middle(2), middle(7)]), size=8, name="mine", scale=(1, 1))

@@ -3,27 +3,62 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+from collections import deque
 from collections.abc import Callable
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 
 class Bridge(QObject):
-    """Has things called in the thread that made it, between two events of the window."""
+    """Has things called in the thread that made it, in turn, between two events of the window.
 
-    _said = Signal(object)
+    Never one inside another, though what is called may have the window handle its events, as napari's progress bars
+    do with every step: a worker that reports fast enough would otherwise nest calls until the stack is full.
+    """
+
+    _said = Signal()
 
     def __init__(self) -> None:
         super().__init__()
+        self._calls: deque[tuple[object, Callable[[], None]]] = deque()
+        self._adding = threading.Lock()
+        self._calling = False
         self._said.connect(self._call, Qt.ConnectionType.QueuedConnection)
 
-    def deliver(self, call: Callable[[], None]) -> None:
-        """Call it soon; from any thread."""
-        with contextlib.suppress(RuntimeError):  # the window is gone, and nobody is left to be told
-            self._said.emit(call)
+    def deliver(self, call: Callable[[], None], instead_of: object = None) -> None:
+        """Call it soon; from any thread.
 
-    def _call(self, call: Callable[[], None]) -> None:
-        call()
+        Parameters
+        ----------
+        call : callable
+        instead_of : object, optional
+            What the call is about: if the last one that waits is about the same, this one takes its place.
+        """
+        with self._adding:
+            if instead_of is not None and self._calls and self._calls[-1][0] is instead_of:
+                self._calls.pop()
+            self._calls.append((instead_of, call))
+        self._say()
+
+    def _say(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the window is gone, and nobody is left to be told
+            self._said.emit()
+
+    def _call(self) -> None:
+        if self._calling:
+            return
+        with self._adding:
+            if not self._calls:  # another took its place
+                return
+            _, call = self._calls.popleft()
+        self._calling = True
+        try:
+            call()
+        finally:
+            self._calling = False
+            if self._calls:
+                self._say()
 
 
 class Rest:

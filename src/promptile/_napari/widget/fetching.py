@@ -57,7 +57,7 @@ class Fetching:
         def progress(what: str, done: int, total: int) -> None:
             if stop.is_set():
                 raise Cancelled
-            self._desk.bridge.deliver(lambda: self.progressed.emit(what, done, total))
+            self._desk.bridge.deliver(lambda: self.progressed.emit(what, done, total), instead_of=stop)
 
         told, here = f"The weights of {wanted.model} are here", True
         try:

@@ -140,7 +140,7 @@ class Runs:
 
         def progress(what: str, done: int, total: int) -> None:
             desk.worker.checkpoint()
-            desk.bridge.deliver(lambda: self.progressed.emit(what, done, total))
+            desk.bridge.deliver(lambda: self.progressed.emit(what, done, total), instead_of=request)
 
         run = request.run(session, progress)
         if scene is None:
