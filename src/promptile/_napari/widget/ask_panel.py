@@ -38,38 +38,32 @@ class AskPanel(Panel):
         self.tools: dict[Tool, QToolButton] = {}
         for tool, text, help_text, _ in _TOOLS:
             self.tools[tool] = toggle(text, help_text, lambda tool=tool: self.take(tool))  # type: ignore[misc]
+        self.hint = QLabel()
+        self.hint.setWordWrap(True)
         self.live = QCheckBox("answer each mark at once")
         self.live.setToolTip("Without it, the marks are asked about when you accept, or press the button beside")
         self.live.setChecked(True)
-        self.live.toggled.connect(self._set_live)
         self.now = button("ask", "Ask about the marks now", desk.asking.ask)
-        self.category = QComboBox()
-        self.category.setEditable(True)
-        self.category.setToolTip("The category of the objects that are accepted from now on")
-        self.category.currentTextChanged.connect(self._set_category)
-        self.hint = QLabel()
-        self.hint.setWordWrap(True)
         self.answers = QWidget()
         self._pictures = QHBoxLayout(self.answers)
         self._pictures.setContentsMargins(0, 0, 0, 0)
         self._pictures.setAlignment(Qt.AlignmentFlag.AlignLeft)
-        asking = desk.asking
-        self.slices = row(
-            QLabel("Slices"),
-            button("⇤", "Follow the object through the slices before", lambda: asking.follow("backward")),
-            button("⇆ all", "Follow the object through the slices, both ways", lambda: asking.follow("both")),
-            button("⇥", "Follow the object through the slices behind", lambda: asking.follow("forward")),
-            button("to here", "Follow the object to the slice that is seen", asking.follow_here),
-            button("■", "Stop: keep to the slices with marks", asking.stop),
-        )
+        self.slices = _slice_row(desk)
         self.memory = QCheckBox("by the model's memory")
         self.memory.setToolTip("Follow objects by what the model remembers of the slices before, not by their masks")
-        self.memory.toggled.connect(self._set_memory)
+        self.category = QComboBox()
+        self.category.setEditable(True)
+        self.category.setToolTip("The category of the objects that are accepted from now on")
         self.accept = button("✓ Accept", "Keep the object", desk.asking.accept, "G")
         self.accept.setStyleSheet(FIRST)
         self.drop = button("New", "Drop the marks and begin another object", desk.asking.discard, "N")
         self.undo = button("↶ Undo", "Take back the last mark or step", desk.objects.undo, "Ctrl+Z")
         self.redo = button("↷ Redo", "Do it again", desk.objects.redo, "Ctrl+Shift+Z")
+        self._lay_out()
+        self._listen()
+        self._on_opened()
+
+    def _lay_out(self) -> None:
         for widget in (
             row(*self.tools.values()),
             self.hint,
@@ -82,6 +76,12 @@ class AskPanel(Panel):
             row(self.undo, self.redo),
         ):
             self.inside.addWidget(widget)
+
+    def _listen(self) -> None:
+        self.live.toggled.connect(self._set_live)
+        self.memory.toggled.connect(self._set_memory)
+        self.category.currentTextChanged.connect(self._set_category)
+        desk = self._desk
         desk.layered.connect(self._on_layered)
         desk.opened.connect(self._on_opened)
         desk.changed.connect(self._on_changed)
@@ -89,7 +89,11 @@ class AskPanel(Panel):
         desk.asking.previewed.connect(self.show_tool)
         desk.viewer.layers.selection.events.active.connect(self._on_selected)
         desk.viewer.dims.events.ndisplay.connect(self._on_ndisplay)
-        self._on_opened()
+
+    def close_panel(self) -> None:
+        """Listen no more."""
+        self._desk.viewer.layers.selection.events.active.disconnect(self._on_selected)
+        self._desk.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
 
     def take(self, tool: Tool) -> None:
         """Take a tool in hand: its layer is selected and in the right mode."""
@@ -134,11 +138,6 @@ class AskPanel(Panel):
         layer.events.mode.connect(self.show_tool)
         if isinstance(layer, Points | Shapes):
             layer.events.data.connect(self._show_state)
-
-    def close_panel(self) -> None:
-        """Listen no more."""
-        self._desk.viewer.layers.selection.events.active.disconnect(self._on_selected)
-        self._desk.viewer.dims.events.ndisplay.disconnect(self._on_ndisplay)
 
     def _on_ndisplay(self, event: object = None) -> None:
         """In 3D the mouse turns the view: a mark would be anywhere along the line of sight."""
@@ -230,3 +229,16 @@ class AskPanel(Panel):
         widget.setChecked(thumbnail.taken)
         widget.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
         return widget
+
+
+def _slice_row(desk: Desk) -> QWidget:
+    """How far an object is followed through the slices of a volume."""
+    asking = desk.asking
+    return row(
+        QLabel("Slices"),
+        button("⇤", "Follow the object through the slices before", lambda: asking.follow("backward")),
+        button("⇆ all", "Follow the object through the slices, both ways", lambda: asking.follow("both")),
+        button("⇥", "Follow the object through the slices behind", lambda: asking.follow("forward")),
+        button("to here", "Follow the object to the slice that is seen", asking.follow_here),
+        button("■", "Stop: keep to the slices with marks", asking.stop),
+    )
