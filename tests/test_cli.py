@@ -119,6 +119,11 @@ def test_export_info_and_compare(scene: Path, clicks: Path, capsys) -> None:
     capsys.readouterr()
     assert run("info", kept, "--json") == 0
     assert json.loads(capsys.readouterr().out)["finished"] is True
+    clicks.write_text("\n".join(clicks.read_text(encoding="utf-8").splitlines()[:2]), encoding="utf-8")
+    assert run("segment", scene, "--points", clicks, "--run", scene.with_name("one.run.zarr"), "-q") == 0
+    assert capsys.readouterr().out.startswith("1 object\n")
+    assert run("info", scene.with_name("one.run.zarr")) == 0
+    assert " 1 prompt\n" in capsys.readouterr().out
     assert run("info", scene, "--json") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["shape"] == [240, 320]

@@ -243,7 +243,7 @@ FLAT = {"type": "Polygon", "coordinates": [[[15, 54], [15, 54.1], [15, 54.2], [1
         ([(POINT, {"object": -3})], "prompts", "feature 1: object is -3, needed is a whole number"),
         ([(POINT, {"object": 2.5})], "prompts", "feature 1: object is 2.5, needed is a whole number"),
         ([(POINT, {"object": 2**40})], "prompts", "feature 1: object is 1099511627776, needed"),
-        ([(POINT, {"label": 0})], "prompts", "all 1 prompts are negative"),
+        ([(POINT, {"label": 0})], "prompts", "there are only negative points"),
         ([(POINT, {}), (POINT, {"label": 0, "object": 9})], "prompts", "feature 2.*object 9 are negative"),
         ([(SQUARE, {"label": 0})], "prompts", "feature 1 is a box with label 0"),
         ([(SQUARE, {"object": 1}), (SQUARE, {"object": 1})], "prompts", "feature 2 is a second box of object 1"),
@@ -671,7 +671,7 @@ def test_prompts_outside_the_image_are_named_or_left_out() -> None:
     )
     with pytest.raises(PromptError, match=r"2 of 3 objects.*: 2, 3;.*order of x and y.*--skip-outside"):
         prompts.inside((10, 10))
-    with pytest.raises(PromptError, match=r"1 of 1 objects.*LPS mm.*--skip-outside"):
+    with pytest.raises(PromptError, match=r"1 of 1 object .*LPS mm.*--skip-outside"):
         Prompts.of(points=[(1, 1, 99)]).inside((10, 10, 10))
     kept = prompts.inside((10, 10), skip_outside=True)
     assert [(p.id, len(p.points)) for p in kept] == [(1, 2), (3, 1)]

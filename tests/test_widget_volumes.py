@@ -116,11 +116,12 @@ def test_objects_are_measured_and_saved(open_desk, tmp_path):
     image.SetSpacing((0.5, 0.5, 2))
     SimpleITK.WriteImage(image, str(tmp_path / "ct.nii.gz"))
     win = open_desk(tmp_path / "ct.nii.gz")
-    win.keep((12, 20, 25))
-    win.keep((15, 40, 50))
     panel = win.widget.objects
-    win.press_button(panel.measure)
-    win.settle()
+    for place, said in (((12, 20, 25), "Measured 1 object"), ((15, 40, 50), "Measured 2 objects")):
+        win.keep(place)
+        win.press_button(panel.measure)
+        win.settle()
+        assert (said, False) in win.said
     names = [panel.table.headerData(n, Qt.Orientation.Horizontal) for n in range(panel.table.columnCount())]
     assert names[5:] == ["ml", "mm²", "⌀ mm", "mean", "±"]
     for row, number in enumerate((1, 2)):

@@ -95,7 +95,7 @@ def test_labels_that_lack_objects_of_the_table_are_damaged(tmp_path: Path) -> No
     table = result.objects
     result.images[0][result.images[0] == 5] = 0
     hidden = Hidden(result.images, table)
-    with pytest.raises(RunError, match="lack 1 objects"):
+    with pytest.raises(RunError, match="lack 1 object "):
         writers.write(hidden, tmp_path / "o.gpkg")
     assert not list(tmp_path.iterdir())
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from promptile import models
+from promptile.counts import counted
 from promptile.models.published import all_published
 from promptile.models.weights import located
 from promptile.run import PromptedRun, Run
@@ -55,8 +56,8 @@ def _asked(run: Run) -> str:
     steps = run.journal.done
     parts = [
         f"text: {', '.join(run.spec['text']['phrases'])}" if "text" in run.spec else "",
-        f"{len(run.prompts)} prompts" if run.prompts or not steps else "",
-        f"{steps} steps by hand" if steps else "",
+        counted(len(run.prompts), "prompt") if run.prompts or not steps else "",
+        f"{counted(steps, 'step')} by hand" if steps else "",
     ]
     return ", ".join(part for part in parts if part)
 

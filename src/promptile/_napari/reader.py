@@ -17,6 +17,7 @@ from napari.utils.notifications import show_info, show_warning
 from promptile._napari.choosing import agree, choose, has_window
 from promptile._napari.layers import LayerTuple, image_layers, labels_layer
 from promptile._napari.placement import KEY, Placement, is_map, map_name
+from promptile.counts import counted
 from promptile.errors import IrregularError, SeveralError, SourceError
 from promptile.grid import Grid
 from promptile.run import SUFFIX, Run
@@ -99,7 +100,7 @@ def read_run(path: Path) -> list[LayerTuple]:
         show_warning(f"{path.name} is not finished, its labels are not painted: run promptile segment again")
     elif run.failed:
         some = ", ".join(map(str, run.failed[:8]))
-        show_warning(f"{path.name} lacks {len(run.failed)} objects or tiles that failed: {some}")
+        show_warning(f"{path.name} lacks {counted(len(run.failed), run.failed[0].kind)} that failed: {some}")
     return [*_image_under(run), labels_layer(run, Placement.among(shown_layers(), run.grid))]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from promptile.cli.statuses import FAILED, OK
 from promptile.cli.talk import show_progress
 from promptile.cli.wishes import channels_of, model_of, slices_of
+from promptile.counts import counted
 
 if TYPE_CHECKING:
     from promptile.embeddings import DiskCache
@@ -40,13 +41,12 @@ def embed_image(options: argparse.Namespace) -> int:
         print(json.dumps(facts | {"failed": ahead.failed, "folder": str(embeddings_folder())}))
     else:
         empty = f", {ahead.empty} without data" * bool(ahead.empty)
-        print(f"{ahead.total} windows: {ahead.made} embedded now, {ahead.known} were there already{empty}")
+        print(f"{counted(ahead.total, 'window')}: {ahead.made} embedded now, {ahead.known} were there already{empty}")
     failed = ahead.failed
     for failure in failed:
         print(f"promptile: {failure}", file=sys.stderr)
     if failed:
-        plural = "s" * (len(failed) > 1)
-        print(f"promptile: {len(failed)} window{plural} failed; the same command tries again", file=sys.stderr)
+        print(f"promptile: {counted(len(failed), 'window')} failed; the same command tries again", file=sys.stderr)
     return FAILED if failed else OK
 
 
@@ -77,7 +77,7 @@ def _show(cache: DiskCache, as_json: bool) -> None:
     for shelf in found:
         level = "?" if shelf.level is None else shelf.level
         used = time.strftime("%Y-%m-%d", time.localtime(shelf.used))
-        windows = f"{shelf.windows} window{'s' * (shelf.windows > 1)}"
+        windows = counted(shelf.windows, "window")
         print(f"  {_size(shelf.nbytes):>8}  {shelf.image}, {shelf.model}, level {level}: {windows}, used {used}")
 
 

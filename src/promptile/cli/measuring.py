@@ -8,6 +8,7 @@ from typing import Any
 
 from promptile.cli.commands import image_of
 from promptile.cli.statuses import OK
+from promptile.counts import counted
 from promptile.errors import UsageError
 
 
@@ -27,7 +28,7 @@ def measure_objects(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(plain(rows)))
     elif options.out:
-        print(f"{len(rows)} object{'s' * (len(rows) != 1)}")
+        print(counted(len(rows), "object"))
         print("\n".join(f"  {path}" for path in options.out))
     else:
         _print(rows)

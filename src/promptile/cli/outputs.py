@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from promptile.cli.statuses import FAILED, OK
+from promptile.counts import counted
 from promptile.errors import UsageError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> int
         print(json.dumps(facts))
     else:
         open_ = f", {facts['open_edge']} with an open edge" if facts["open_edge"] else ""
-        print(f"{facts['objects']} object{'s' * (facts['objects'] != 1)}{open_}")
+        print(f"{counted(facts['objects'], 'object')}{open_}")
         for path in [*written, run.path]:
             print(f"  {path}")
     if guess := _guess(run):
@@ -124,7 +125,7 @@ def report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> int
     for failure in run.failed:
         print(f"promptile: {failure} failed: {failure.error}", file=sys.stderr)
     if run.failed:
-        what = f"{len(run.failed)} {run.failed[0].kind}{'s' * (len(run.failed) > 1)}"
+        what = counted(len(run.failed), run.failed[0].kind)
         print(f"promptile: {what} failed; the same command tries again", file=sys.stderr)
     return FAILED if run.failed else OK
 

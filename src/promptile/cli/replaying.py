@@ -8,6 +8,7 @@ import sys
 
 from promptile.cli.statuses import ERROR, OK
 from promptile.cli.talk import show_progress
+from promptile.counts import counted
 
 
 def replay_run(options: argparse.Namespace) -> int:
@@ -21,7 +22,7 @@ def replay_run(options: argparse.Namespace) -> int:
         facts = found.to_json()
         print(json.dumps(facts if options.out else {key: value for key, value in facts.items() if key != "run"}))
     else:
-        said = f"{found.objects} object{'s' * (found.objects != 1)}, {found.asked} asked for again"
+        said = f"{counted(found.objects, 'object')}, {found.asked} asked for again"
         print(f"{said}: {'identical' if found.identical else f'{found.samples} samples of the labels differ'}")
         if options.out:
             print(f"  {found.run.path}")

@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from promptile.counts import counted
+
 THRESHOLDS = (0.5, 0.75)
 """An object counts as found if its IoU is above; from one half on no object can be found twice."""
 
@@ -129,8 +131,7 @@ class Comparison:
         results = sum(pair.result is not None for pair in self.pairs)
         truths = sum(pair.truth is not None for pair in self.pairs)
         lines = [
-            f"{results} object{'s' * (results != 1)} against {truths} true one{'s' * (truths != 1)}, "
-            f"matched by {self.matched_by}",
+            f"{counted(results, 'object')} against {counted(truths, 'true one')}, matched by {self.matched_by}",
             f"mean       IoU {self.iou:.4f}   Dice {self.dice:.4f}   boundary IoU {self.boundary_iou:.4f}",
         ]
         if self.solids is not None:

@@ -58,4 +58,4 @@ def check_arrays(
             "that count for all)"
         )
     if len(points) and not (owners > 0).any() and not len(boxes):
-        raise PromptError(f"All {len(points)} points are negative: add a positive point (label 1) or a box")
+        raise PromptError("There are only negative points: add a positive point (label 1) or a box")

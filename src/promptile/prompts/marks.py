@@ -146,9 +146,7 @@ def assemble(marks: Sequence[Mark], *, denying: bool = False) -> Prompts:
     if not drafts and denying:
         return Prompts((), denied=_stack(everyone)[0])
     if not drafts:
-        raise PromptError(
-            f"all {len(everyone)} prompts are negative points: add a positive point (label 1), a box or a polygon"
-        )
+        raise PromptError("there are only negative points: add a positive point (label 1), a box or a polygon")
     if len(everyone) * len(drafts) > _MOST_SHARED:
         raise PromptError(
             f"{len(everyone)} negative points without `object` would count for each of {len(drafts)} objects: "

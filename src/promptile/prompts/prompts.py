@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from promptile.counts import counted
 from promptile.errors import PromptError
 from promptile.grid import Window
 from promptile.prompts.arrays import check_arrays, given_owners, known_labels, numbers, own_objects
@@ -150,7 +151,7 @@ class Prompts:
         if outside and not skip_outside:
             what = "their CRS and the order of x and y" if image.ndim == 2 else "that they are this image's, in LPS mm"
             raise PromptError(
-                f"{len(outside)} of {len(self)} objects have prompts outside the image: {_some(outside)}; "
+                f"Prompts of {len(outside)} of {counted(len(self), 'object')} lie outside the image: {_some(outside)}; "
                 f"check {what}, or leave them out with --skip-outside"
             )
         return replace(self, objects=tuple(k for k in kept if k is not None))

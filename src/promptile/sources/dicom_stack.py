@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from promptile.counts import counted
 from promptile.errors import IrregularError, SourceError
 from promptile.grid import Grid
 from promptile.sources.dicom_resampled import Plan
@@ -181,7 +182,7 @@ def _regular_step(name: str, slices: Sequence[Slice], places: NDArray[np.float64
         missing = int(np.rint(gaps[wide] / usual - 1).sum())
         a, b = slices[wide[0]], slices[wide[0] + 1]
         raise IrregularError(
-            f"{name} misses about {missing} slice{'s' * (missing > 1)}: {gaps[wide[0]]:.2f} mm between {a.path.name}"
+            f"{name} misses about {counted(missing, 'slice')}: {gaps[wide[0]]:.2f} mm between {a.path.name}"
             f" and {b.path.name}, where {usual:.2f} mm is usual",
             "Get the whole series, or interpolate with --resample",
         )

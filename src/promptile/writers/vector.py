@@ -14,6 +14,7 @@ import pyogrio
 from pyarrow import parquet
 from pyproj import CRS
 
+from promptile.counts import counted
 from promptile.errors import RunError
 from promptile.grid import Grid
 from promptile.vectors.shaping import Shaping
@@ -60,10 +61,10 @@ def write(result: Result, path: Path, shaping: Shaping) -> None:
             raise features.failure from None
         raise
     if features.left_out and result.layers:
-        lost = f"The labels lack {features.left_out} objects of the table"
+        lost = f"The labels lack {counted(features.left_out, 'object')} of the table"
         raise RunError(f"{lost}: compute the run again with --restart")
     if features.left_out:
-        logger.warning("%d objects without samples are left out of %s", features.left_out, path.name)
+        logger.warning("%s without samples left out of %s", counted(features.left_out, "object"), path.name)
 
 
 def _write_layer(features: Features, path: Path, driver: str, options: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from promptile._napari.images import hidden_axes, level_seen, view_window
 from promptile._napari.widget.bridge import Rest
 from promptile._napari.widget.looks import Look, Way
 from promptile._napari.widget.seen import Preview
+from promptile.counts import counted
 from promptile.engine.slices import Slices
 from promptile.engine.slices.options import Reach
 from promptile.errors import PromptError
@@ -260,7 +261,7 @@ class Asking:
             scene.show_preview(None if preview is None else preview.sketch)
         self.previewed.emit()
         if preview is not None and not preview.whole:
-            so_far = f": {preview.slices} slices so far" if preview.slices else ""
+            so_far = f": {counted(preview.slices, 'slice')} so far" if preview.slices else ""
             self._desk.told.emit(f"Following the object{so_far} …", False)
         elif preview is not None:
             unsure = ", open where two answers disagreed" if preview.open_edge else ""

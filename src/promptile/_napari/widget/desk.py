@@ -20,6 +20,7 @@ from promptile._napari.widget.reviewing import Reviewing
 from promptile._napari.widget.runs import Runs
 from promptile._napari.widget.scene import Scene
 from promptile._napari.widget.seen import Snapshot, table_of
+from promptile.counts import counted
 from promptile.engine.progress import one_line
 from promptile.errors import PromptileError
 from promptile.grid import Window
@@ -125,8 +126,8 @@ class Desk:
         self.runs.found |= found.proposed
         self.runs.remember(found.unfinished)
         self.opened.emit()
-        count = len(found.snapshot.states)
-        self.told.emit(f"Going on with {count} objects from before" if count else "Click on an object", False)
+        known = counted(len(found.snapshot.states), "object") if found.snapshot.states else ""
+        self.told.emit(f"Going on with {known} from before" if known else "Click on an object", False)
         if found.draft is not None:
             scene.show(found.draft)
             self.told.emit("Going on with what was not accepted yet", False)

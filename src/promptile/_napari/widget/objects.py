@@ -9,6 +9,7 @@ from promptile._napari.images import view_window
 from promptile._napari.widget.bridge import Rest
 from promptile._napari.widget.flight import fly_to
 from promptile._napari.widget.seen import words_of
+from promptile.counts import counted
 from promptile.errors import UsageError
 from promptile.grid import Window
 from promptile.measuring import brief, measure_run
@@ -91,7 +92,7 @@ class Objects:
 
         def done(found: Mapping[tuple[int, int], Mapping[str, float]]) -> None:
             self._measured |= found
-            desk.told.emit(f"{len(versions)} objects are measured", False)
+            desk.told.emit(f"Measured {counted(len(versions), 'object')}", False)
             desk.changed.emit()
 
         if ids:

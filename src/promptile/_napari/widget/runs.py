@@ -15,6 +15,7 @@ from promptile._napari.images import view_window
 from promptile._napari.layers import LayerTuple, labels_layer
 from promptile._napari.marks import prompts_of
 from promptile._napari.placement import Placement
+from promptile.counts import counted
 from promptile.engine.flatten import Keep
 from promptile.errors import PromptError, PromptileError
 from promptile.prompts.prompts import Prompts
@@ -158,7 +159,7 @@ class Runs:
 
     def _done(self, found: tuple[Run, LayerTuple | None]) -> None:
         run, shown = found
-        self._end(told=f"{len(run.objects)} objects found")
+        self._end(told=f"{counted(len(run.objects), 'object')} found")
         scene = self._desk.scene
         if scene is None or shown is None:
             return
@@ -177,7 +178,7 @@ class Runs:
         layers.selection.active = active  # the user is at something else
         if run.failed:
             some = ", ".join(map(str, run.failed[:4]))
-            text = f"{len(run.failed)} objects or tiles failed ({some}): run it again to try them again"
+            text = f"{counted(len(run.failed), run.failed[0].kind)} failed ({some}): run it again to try them again"
             self._desk.told.emit(text, True)
 
     def _failed(self, error: Exception) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from promptile._napari.sketch import Sketch
+from promptile.counts import counted
 from promptile.grid import Grid
 from promptile.models.protocols import ModelCard
 from promptile.rendering import Rendering
@@ -86,7 +87,7 @@ def words_of(step: Step | None) -> str:
     if step is None:
         return ""
     ids = [change.id for change in step.changes] or list(step.about.get("objects", ()))
-    named = f"{ids[0]}" if len(ids) == 1 else f"{len(ids)} objects"
+    named = f"{ids[0]}" if len(ids) == 1 else counted(len(ids), "object")
     return f"{_STEPS.get(step.what, step.what)} {named}"
 
 
