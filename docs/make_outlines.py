@@ -16,7 +16,7 @@ from promptile.samples import sample
 from promptile.sources import open_source
 from promptile.vectors.shaping import Shaping
 from promptile.vectors.streams import Labels, stream
-from promptile.writers.raster import transform_of
+from promptile.writers.cog import transform_of
 
 FOLDER = Path(__file__).parent / "images"
 PIECE = Window((1116, 540), (72, 108))

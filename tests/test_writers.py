@@ -26,6 +26,7 @@ from promptile.grid import LPS, Grid, Window
 from promptile.masks import ObjectMask
 from promptile.measures import measure, measure_name
 from promptile.sources import open_source
+from promptile.writers import values
 
 VECTORS = (".gpkg", ".geojson", ".fgb", ".parquet", ".shp")
 RASTERS = (".tif", ".tiff")
@@ -305,6 +306,16 @@ def test_label_rasters_are_cogs_of_the_smallest_type(tmp_path: Path) -> None:
             assert (labels.read(1) == result.read_labels(grid.window)).all()
             assert set(np.unique(labels.read(1, out_shape=(625, 750)))) <= {0, number}
         assert (tmp_path / f"{dtype}.tif").stat().st_size < 20_000  # blocks without labels take no space
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_value_rasters_have_means_for_overviews(tmp_path: Path) -> None:
+    grid, samples = Grid.of((1024, 1024)), np.indices((1024, 1024)).sum(0) % 2 / np.float32(2)
+    values.write([(grid.window, samples)], grid, path := tmp_path / "edges.tif", {})
+    with rasterio.open(path) as written:
+        assert written.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        np.testing.assert_array_equal(written.read(1), samples)
+        assert (written.read(1, out_shape=(512, 512)) == 0.25).all()
 
 
 @pytest.mark.parametrize("suffix", VOLUMES)

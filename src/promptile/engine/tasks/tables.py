@@ -16,8 +16,8 @@ from rasterio import features
 
 from promptile.errors import UsageError
 from promptile.grid import LPS, PIXELS, Grid
+from promptile.writers.cog import transform_of
 from promptile.writers.placing import staged
-from promptile.writers.raster import transform_of
 
 SUFFIXES = (".parquet", ".gpkg")
 
