@@ -10,8 +10,9 @@ import pytest
 from perfect import Perfect
 from promptile import Prompts, Run, Session, Tiling
 from promptile.errors import PromptError, RunError, UsageError
+from promptile.grid import Window
 from promptile.run import Step
-from promptile.session import thumbnails
+from promptile.session import Stroke, thumbnails
 from test_run import run_on, scene
 
 
@@ -42,6 +43,32 @@ def test_ask_look_keep_take_back_and_put_back(tmp_path: Path) -> None:
     kept = Run.open(tmp_path / "s.run.zarr")
     assert kept.objects["category"].tolist() == ["roof", ""]
     assert [state.prompt["id"] for state in kept.states().values()] == [1, 2]
+
+
+def test_categories_that_differ_in_case_and_spaces_are_one() -> None:
+    with session() as work:
+
+        def keep(number: int, category: str) -> None:
+            work.predict(click(number))
+            work.accept(category)
+
+        def names() -> list[str]:
+            return [state.record.category for state in work.states.values()]
+
+        for number, category in enumerate(["flat roof", "Flat  Roof", " FLAT ROOF", "shed"]):
+            keep(number, category)
+        assert names() == ["flat roof"] * 3 + ["shed"]
+        assert work.states[2].prompt["category"] == "flat roof"
+        work.rename([4], "FLAT roof")
+        assert names() == ["flat roof"] * 4
+        work.rename([4], "Shed")  # no other object has it: it may be written anew
+        work.revise(3)
+        keep(2, "sHED")
+        assert names() == ["flat roof", "flat roof", "Shed", "Shed"]
+        work.paint([Stroke(Window((0, 0), (1, 1)), np.zeros((1, 1), np.uint32), np.full((1, 1), 9, np.uint32))], "SHED")
+        work.rename([1, 2], "Flat Roof")
+        work.take(work.run, [1], "FLAT ROOF")
+        assert names() == ["Flat Roof", "Flat Roof", "Shed", "Shed", "Shed", "Flat Roof"]
 
 
 def test_answers_have_small_pictures_of_what_lies_around_them() -> None:
@@ -140,4 +167,4 @@ def test_what_a_run_is_tells_of_the_session(tmp_path: Path) -> None:
     assert describe_run(Run.open(path))["asked"] == "9 prompts"
     with session(path) as work:
         work.delete([1, 2])
-    assert describe_run(Run.open(path))["asked"] == "9 prompts, 1 steps by hand"
+    assert describe_run(Run.open(path))["asked"] == "9 prompts, 1 step by hand"

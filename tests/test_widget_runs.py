@@ -157,9 +157,11 @@ def test_prompts_of_a_layer_are_run_over_the_image(open_desk, image):
 
 def test_what_is_saved_is_what_the_command_line_gives(open_desk, image, tmp_path):
     win = open_desk(image)
-    win.widget.ask.category.setEditText("roof")
-    for number in (5, 1, 9):
+    category = win.widget.ask.category
+    for number, text in ((5, "roof"), (1, "ROOF"), (9, "Roof ")):  # one category, and the panel shows how it is written
+        category.setEditText(text)
         win.keep(middle(number))
+        assert category.currentText() == "roof"
     panel = win.widget.export
     panel.save(str(tmp_path / "objects.gpkg"))
     panel.save(str(tmp_path / "labels.tif"))

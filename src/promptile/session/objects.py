@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
 from promptile.errors import UsageError
 from promptile.run import PromptedRun, Record, Run, State, Step
+from promptile.session.categories import Categories
 from promptile.session.images import check_same_image
 from promptile.session.ledger import Ledger
 from promptile.session.strokes import Brushwork, Stroke
@@ -41,10 +42,15 @@ class Objects:
         """All objects, by id."""
         return self.ledger.states
 
+    def categories(self, but: Collection[int] = ()) -> Categories:
+        """How categories are written, by all objects but some."""
+        return Categories(state.record.category for i, state in self.states.items() if i not in but)
+
     def rename(self, object_ids: Iterable[int], category: str) -> Step:
-        """Give objects a category."""
-        check_category(category)
-        return self._change("rename", object_ids, lambda s: replace(s, record=replace(s.record, category=category)))
+        """Give objects a category, written as other objects have it."""
+        ids = list(map(int, object_ids))
+        name = self.categories(ids)[category]
+        return self._change("rename", ids, lambda s: replace(s, record=replace(s.record, category=name)))
 
     def recolour(self, object_ids: Iterable[int], colour: str) -> Step:
         """Give objects a colour, ``#rrggbb``; empty for any.
@@ -69,7 +75,7 @@ class Objects:
         erased belong to none. An object without samples is gone.
         """
         self._refuse_closed()
-        check_category(category)
+        category = self.categories()[category]
         brush = Brushwork(self.run.grid.shape, self.ledger.boxes(), self.run.mask)
         for stroke in strokes:
             brush.apply(stroke)
@@ -100,13 +106,15 @@ class Objects:
             If the run is of another image.
         """
         self._refuse_closed()
-        check_category(category)
+        categories = self.categories()
+        category = categories[category]
         check_same_image(run, self.run)
         after = {}
         ids = [int(i) for i in object_ids]
         for state, mask, edit in taken_from(run, ids):
             number = self.ledger.next_id()
-            after[number] = self.ledger.write(renumbered(state, number, category), mask, edit)
+            name = categories[category or state.record.category]
+            after[number] = self.ledger.write(renumbered(state, number, name), mask, edit)
         return self.ledger.do("take", after, about(run, ids))
 
     def note(self, what: str, facts: Mapping[str, Any]) -> Step:
@@ -142,9 +150,3 @@ class Objects:
     def _refuse_closed(self) -> None:
         if self._closed:  # the run may be another's by now
             raise UsageError("The session is closed: open another one with the same `out`")
-
-
-def check_category(category: str) -> None:
-    """Raise UsageError if no file could hold a category."""
-    if not isinstance(category, str) or any("\ud800" <= letter <= "\udfff" for letter in category):
-        raise UsageError(f"{category!r} is no category: give a text")

@@ -56,9 +56,9 @@ def _proposed(run: Run, object_ids: list[int]) -> dict[int, State]:
 
 
 def renumbered(state: State, number: int, category: str) -> State:
-    """The same object under another id, and in `category` if there is one."""
-    record = replace(state.record, id=number, version=0, category=category or state.record.category)
-    prompt = None if state.prompt is None else {**state.prompt, "id": number, "category": record.category}
+    """The same object under another id, in `category`."""
+    record = replace(state.record, id=number, version=0, category=category)
+    prompt = None if state.prompt is None else {**state.prompt, "id": number, "category": category}
     return replace(state, record=record, prompt=prompt)
 
 

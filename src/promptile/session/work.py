@@ -24,7 +24,7 @@ from promptile.rendering import Rendering
 from promptile.run import PromptedRun, State
 from promptile.run.housing import housed
 from promptile.session.drafts import unanswered
-from promptile.session.objects import Objects, check_category
+from promptile.session.objects import Objects
 from promptile.session.setting import Setting
 from promptile.sources.protocol import Source
 
@@ -256,7 +256,8 @@ class Session(Objects):
         Parameters
         ----------
         category : str
-            Without it, what the prompt says, or the category of the object that is revised.
+            Without it, what the prompt says, or the category of the object that is revised. It is written as other
+            objects have it, if it differs in nothing but case and spaces.
 
         Raises
         ------
@@ -266,7 +267,8 @@ class Session(Objects):
             If the preview is empty, or what is revised was deleted meanwhile.
         """
         self._refuse_closed()
-        check_category(category)
+        categories = self.categories(() if self._revised is None else (self._revised,))
+        category = categories[category]
         if self.preview is None or self._asked is None:
             raise UsageError("There is no preview to accept: call predict first")
         if not self.preview.mask.count:
@@ -275,7 +277,7 @@ class Session(Objects):
             raise PromptError(f"Object {self._revised}, which this corrects, is deleted: undo that, or discard this")
         old = None if self._revised is None else self.ledger.state(self._revised)
         number = self.ledger.next_id() if old is None else old.record.id
-        category = category or self._asked.category or ("" if old is None else old.record.category)
+        category = category or categories[self._asked.category or ("" if old is None else old.record.category)]
         prompt = replace(self._asked, id=number, category=category)
         asked = self.setting.to_json() | {"candidate": self.preview.candidates.taken}
         state = State(record_of(prompt, self.preview, self.run.grid), prompt.to_json(), asked)

@@ -10,6 +10,7 @@ from promptile._napari.marks import set_positive
 from promptile._napari.widget.desk import Desk
 from promptile._napari.widget.parts import FIRST, Panel, able, button, form, icon, row, toggle
 from promptile._napari.widget.scene import Tool
+from promptile.engine.words import sense_of
 from promptile.session import Thumbnail
 
 _TOOLS: tuple[tuple[Tool, str, str, str], ...] = (
@@ -196,8 +197,9 @@ class AskPanel(Panel):
 
     def _list_categories(self, known: list[str]) -> None:
         here = [self.category.itemText(i) for i in range(self.category.count())]
-        if here != known and not self.category.hasFocus():
-            text = self.category.currentText()
+        given = self.category.currentText()
+        text = next((name for name in known if sense_of(name) == sense_of(given)), given)  # as objects have it
+        if (here, given) != (known, text) and not self.category.hasFocus():
             self.category.blockSignals(True)
             self.category.clear()
             self.category.addItems(known)
