@@ -45,6 +45,21 @@ def test_ask_look_keep_take_back_and_put_back(tmp_path: Path) -> None:
     assert [state.prompt["id"] for state in kept.states().values()] == [1, 2]
 
 
+def test_answers_to_clicks_around_which_nothing_ends_are_doubted() -> None:
+    body = np.full((40, 40, 40), 60, np.int16)
+    body[0] = 0
+    with Session(body, "basin") as work:
+        assert not work.doubt
+        work.predict(Prompts.of(points=[(20, 20, 20)]))
+        assert work.doubt.startswith("may be a part only")
+        work.predict(Prompts.of(boxes=[[(0.5, -0.5, -0.5), (39.5, 39.5, 39.5)]]))
+        assert not work.doubt
+        body[0] = body[10:] = body[:, 10:] = body[:, :, 10:] = 0
+    with Session(body, "basin") as work:
+        work.predict(Prompts.of(points=[(5, 5, 5)]))
+        assert not work.doubt
+
+
 def test_categories_that_differ_in_case_and_spaces_are_one() -> None:
     with session() as work:
 

@@ -14,6 +14,7 @@ pytest.importorskip("qtpy.QtWidgets")
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QInputDialog
 
+from promptile.engine import doubts
 from promptile.sources import open_source
 from test_napari_reader import right_handed, write_series
 
@@ -138,3 +139,12 @@ def test_objects_are_measured_and_saved(open_desk, tmp_path):
     win.press("Ctrl+Z")
     win.settle()
     assert panel.table.rowCount() == 1
+
+
+def test_an_answer_that_the_model_is_unsure_of_is_said_to_be_a_part_only(open_desk, monkeypatch):
+    monkeypatch.setattr(doubts, "_UNSURE", 2)  # of all answers
+    win = open_desk(SOLID)
+    win.click(12, 20, 25)
+    win.preview()
+    assert "may be a part only: the model is unsure" in win.said[-1][0]
+    assert win.widget.line.text() == win.said[-1][0]

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from promptile.writers.cleaning import OnOverlap
 
 
-_UNSURE = 0.4
-"""Score of an answer to a click in a volume below which it may as well be anything."""
-
-
 def check_outs(
     options: argparse.Namespace, grid: Grid, used: Mapping[str, str | Path], image: Mapping[str, Any]
 ) -> None:
@@ -120,8 +116,8 @@ def report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> int
         print(f"{counted(facts['objects'], 'object')}{open_}")
         for path in [*written, run.path]:
             print(f"  {path}")
-    if guess := _guess(run):
-        print(f"promptile: {guess}", file=sys.stderr)
+    if doubts := _doubts(run):
+        print(f"promptile: {doubts}", file=sys.stderr)
     for failure in run.failed:
         print(f"promptile: {failure} failed: {failure.error}", file=sys.stderr)
     if run.failed:
@@ -130,23 +126,19 @@ def report(options: argparse.Namespace, run: Run, written: Sequence[str]) -> int
     return FAILED if run.failed else OK
 
 
-def _guess(run: Run) -> str:
-    """What is to be said of clicks around which a model of volumes saw nothing that ends; empty if there are none.
+def _doubts(run: Run) -> str:
+    """What is to be said of objects that may be something else; empty if there are none."""
+    from promptile.engine.doubts import doubt_of
 
-    In a window that lies within an object all samples look alike, and the answer is a ball around the click.
-    """
     table = run.table
-    if run.grid.ndim != 3 or "slices" in run.spec or "tiling" not in run.spec or "score" not in table:
+    if "score" not in table:
         return ""
-    unsure = table["id"][(table["prompt"] == "points") & (table["score"] < _UNSURE)].tolist()
-    if not unsure:
+    asked = zip(table["id"], table["prompt"], table["score"], strict=True)
+    doubts = {i: doubt for i, kind, score in asked if (doubt := doubt_of(run.spec, kind, score))}
+    if not doubts:
         return ""
-    which = f"object {unsure[0]}" if len(unsure) == 1 else f"objects {', '.join(map(str, unsure[:8]))}"
-    side = max(run.spec["tiling"]["size"])
-    return (
-        f"{which} may be a part only: the model is unsure of what it sees within {side} samples of the click; draw a"
-        " box around what is larger, or ask at a coarser --level 1, 2, ..."
-    )
+    ids = ", ".join(map(str, list(doubts)[:8]))
+    return f"object{'s' * (len(doubts) > 1)} {ids} {next(iter(doubts.values()))} (--level 1, 2, ...)"
 
 
 def run_beside(path: str) -> Path:

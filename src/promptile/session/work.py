@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from promptile.engine.doubts import doubt_of
 from promptile.engine.grow import Candidates
 from promptile.engine.growing import record_of
 from promptile.engine.job import Job
@@ -204,6 +205,13 @@ class Session(Objects):
         self.preview = grower.grow(asked, candidate, glimpse)
         self._asked = asked
         return self.preview
+
+    @property
+    def doubt(self) -> str:
+        """What else the preview may be, and what to do then, as the end of a sentence; empty without doubt."""
+        if self.preview is None or self._asked is None:
+            return ""
+        return doubt_of(self.setting.job.spec, self._asked.kind, self.preview.score)
 
     def choose(
         self,

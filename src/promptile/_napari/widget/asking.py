@@ -265,7 +265,8 @@ class Asking:
             self._desk.told.emit(f"Following the object{so_far} …", False)
         elif preview is not None:
             unsure = ", open where two answers disagreed" if preview.open_edge else ""
-            self._desk.told.emit(f"{preview.count:,} samples, score {preview.score:.2f}{unsure}", False)
+            doubt = f"; it {preview.doubt}" if preview.doubt else ""
+            self._desk.told.emit(f"{preview.count:,} samples, score {preview.score:.2f}{unsure}{doubt}", False)
 
     def _again(self) -> None:
         if self._desk.scene is not None and not self._desk.scene.empty and self.live:

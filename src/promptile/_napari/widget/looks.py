@@ -78,7 +78,8 @@ class Look:
         return glimpse
 
     def _whole(self, session: Session, grown: Grown) -> Preview:
-        seen = Preview(Sketch.of(grown.mask), grown.mask.count, grown.score, grown.open_edge, grown.level, [])
+        sketch, count = Sketch.of(grown.mask), grown.mask.count
+        seen = Preview(sketch, count, grown.score, grown.open_edge, grown.level, [], session.doubt)
         self._glimpsed(seen)
         return replace(seen, thumbnails=thumbnails(session.setting.job, grown.candidates))
 
@@ -99,7 +100,7 @@ class _Arrivals:
             return
         sheets = {index: each.sheet for index, each in self._sheets.items() if each.sheet}
         mask = stacked(self._session.source.grid.shape, int(slices.axis), sheets)
-        seen = Preview(Sketch.of(mask), mask.count, arrival.score, False, 0, [], False, len(self._sheets))
+        seen = Preview(Sketch.of(mask), mask.count, arrival.score, False, 0, [], whole=False, slices=len(self._sheets))
         self._glimpsed(seen)
         self._shown = time.monotonic()
 

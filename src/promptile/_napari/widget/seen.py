@@ -76,6 +76,8 @@ class Preview:
     open_edge: bool
     level: int
     thumbnails: list[Thumbnail]
+    doubt: str = ""
+    """What else it may be; empty if there is no doubt."""
     whole: bool = True
     """Whether it is all of the object, or what the first window or the first slices show."""
     slices: int = 0
