@@ -351,6 +351,8 @@ def test_a_row_may_hold_a_point_or_a_box(tmp_path: Path) -> None:
         ("x,X,y\n1,2,3\n", "x occur twice"),
         ("x,y\n1e308,1e308\n3,4\n", "coordinates"),
         ("x,y,label\n1,2,maybe\n", "line 2: label is 'maybe'"),
+        ("x0,y0,x1,y1\n1,2,3,4\n0.5,2,0.5,4\n", "line 3 .*along x: x0 and x1 are both 0.5, .*like 0.4995 and 0.5005"),
+        ("x0,y0,x1,y1\n1,2,1,2\n", "line 2 is a box without extent along x.* or give a point, as x,y"),
     ],
 )
 def test_what_a_table_lacks_is_named(tmp_path: Path, text: str, message: str) -> None:

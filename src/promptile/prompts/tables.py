@@ -125,7 +125,23 @@ def _to_index(marks: Sequence[Mark], grid: Grid) -> list[Mark]:
     for mark in marks:
         if not np.isfinite(moved[id(mark)]).all():
             raise PromptError(f"{mark.where}: its coordinates are too large")
+    for mark in boxes:
+        low, high = moved[id(mark)]
+        if not (low < high).all():
+            raise PromptError(f"{mark.where} is a box without extent{_flat_axis(mark.shape, grid)}")
     return [Mark(m.where, moved[id(m)], m.positive, m.owner, m.category) for m in marks]
+
+
+def _flat_axis(box: Any, grid: Grid) -> str:
+    """Along which axis a box in world coordinates has no extent, and what to write there instead."""
+    axis = next(iter(np.flatnonzero(box[0] == box[1])), None)
+    if axis is None:
+        return ": its corners are too close to each other"
+    name, at, half = _AXES[axis], box[0, axis], np.abs(grid.matrix[axis, :-1]).sum() / 2
+    return (
+        f" along {name}: {name}0 and {name}1 are both {at:.9g}, needed are two numbers, like {at - half:.9g} and "
+        f"{at + half:.9g}, one sample wide; or give a point, as {','.join(_AXES[: grid.ndim])}"
+    )
 
 
 def world_boxes_to_index(boxes: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:

@@ -87,9 +87,12 @@ class Prompt:
                 f"Object {self.id} has only negative points: add a positive point (label 1), a box or a polygon"
             )
         if self.box is not None and not (self.box[0] < self.box[1]).all():
-            raise PromptError(f"The box of object {self.id} is empty: {self.box.tolist()}")
+            raise PromptError(
+                f"The box of object {self.id} is empty: {self.box.tolist()}; needed are a low and a high corner that "
+                "differ along each axis, n - 0.5 and n + 0.5 for a single sample"
+            )
         if self.box is not None and not np.isfinite(self.box).all():
-            raise PromptError(f"The box of object {self.id} has no end: {self.box.tolist()}")
+            raise PromptError(f"The box of object {self.id} has no end: {self.box.tolist()}; needed are finite corners")
         if not np.isfinite(self.points).all():
             raise PromptError(f"Object {self.id} has a point that is nowhere: {self.points.tolist()[:4]}")
 
