@@ -11,27 +11,27 @@ from promptile.models.basin.plane.frame import INNER, SIDE, Frame
 from promptile.models.basin.plane.resampling import blurred
 from promptile.models.basin.plane.sight import Sight
 
-REACH = 5.0
+REACH = 3.5
 """How far a click works, in distances from it to where the answer was what the click wants."""
 LEAST_REACH = 3.0
 """Samples."""
 LEAST_AREA = 30
 """Samples that an object is taken to have at least."""
-SPREAD = 1.5
+SPREAD = 1.8
 """The click's own influence falls off with this many of the same distances,"""
 ALIKE = 12.0
 """and with this difference of colour, in steps of `lab`."""
 STRENGTH = 6.0
 """Log odds at the click."""
-SEED = 0.8
+SEED = 0.9
 """Within this many of the same distances everything is what the click says."""
-OLD_SEED = 2.0
+OLD_SEED = 3.0
 """Cells around the other clicks that stay what they say."""
 LEFT = 0.5
 """Share of an answer to a box that a click off the object leaves at least: it takes away a part."""
 DEEP = 0.4
 """Radii of a disc as large as the answer: a click that contradicts it from deeper inside asks for another one."""
-BLUR = 5.0
+BLUR = 6.0
 """Cells: how precise the earlier answer's outline is taken to be."""
 
 
