@@ -156,7 +156,15 @@ def test_it_can_be_used_again_after_an_early_end(executor, noted, tmp_path_facto
     assert {i: o.kept for i, o in everything(executor, second).items()} == {i: i * i for i in ITEMS}
 
 
-def test_ctrl_c_passes_through(executor, noted):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C is heard, also where the tests run in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_passes_through(executor, noted, ctrl_c):
     work = noted(seconds=0.05)
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -323,8 +331,15 @@ def test_a_cluster_at_an_address(elsewhere, noted):
         assert len(everything(executor, noted(), range(2000, 2005))) == 5
 
 
-def test_a_cluster_that_ends_is_told_in_one_line(noted, monkeypatch):
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_cluster_that_ends_is_told_in_one_line(noted, monkeypatch, closed):
+    """Also where the client has found out, and closed itself, before it is told that nothing more is wanted."""
     distributed = pytest.importorskip("distributed")
+    from distributed.client import ClosedClientError
+
+    def cancel(*_):
+        raise ClosedClientError("Client is closed. Can't send cancel-keys message.")
+
     monkeypatch.setattr(cluster, "PATIENCE", 1)
     there = distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
@@ -333,6 +348,8 @@ def test_a_cluster_that_ends_is_told_in_one_line(noted, monkeypatch):
         outcomes = executor.run(noted(seconds=0.05), range(1000))
         next(outcomes)
         there.close()
+        if closed:
+            monkeypatch.setattr(executor._client, "cancel", cancel)
         with pytest.raises(WorkerError, match="scheduler ended"):
             list(outcomes)
 

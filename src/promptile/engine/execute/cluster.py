@@ -39,8 +39,12 @@ _BATCHES = 2
 _LARGEST = 8
 """Items of a batch at most."""
 
-_GONE = (OSError, TimeoutError, CancelledError)
-"""What is raised when the other side is not there any more."""
+
+def _gone(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """What is raised when the other side is not there any more, and other errors."""
+    from distributed.client import ClosedClientError
+
+    return OSError, TimeoutError, CancelledError, ClosedClientError, *others
 
 
 class Dask:
@@ -73,7 +77,7 @@ class Dask:
                 self._client = opening.enter_context(client)
                 self._client.wait_for_workers(1, timeout=PATIENCE)
                 self.workers = len(self._client.nthreads())
-            except (*_GONE, ValueError) as error:
+            except _gone(ValueError) as error:
                 raise WorkerError(
                     f"No dask scheduler with workers answers at {address}: check the address, or start one with"
                     " `dask scheduler` and `dask worker ADDRESS`"
@@ -109,7 +113,7 @@ class Dask:
                         crew.submit(member, [(number, items[number]) for number in numbers])
                 for told in crew.news():
                     yield round_.done(*told)
-        except _GONE as error:
+        except _gone() as error:
             raise WorkerError(
                 "The dask scheduler ended: start it again, and the run goes on where it stopped"
             ) from error
@@ -202,12 +206,12 @@ class _Crew:
 
     def end(self) -> None:
         """Nothing new is begun, and workers forget the work."""
-        with suppress(*_GONE):  # a cluster that is gone has nothing to end
+        with suppress(*_gone()):  # a cluster that is gone has nothing to end
             self._client.cancel([future for member in self.members.values() for future in member.batches])
             self._client.run(batches.end, self._run, on_error="ignore")
 
     def _meet(self, address: str) -> None:
-        with suppress(*_GONE):  # it has died already
+        with suppress(*_gone()):  # it has died already
             content = self._client.scatter(self._content, workers=[address], hash=False)
             self.members[address] = _Member(address, content)
 
@@ -227,7 +231,7 @@ class _Crew:
                 if member.address in self._client.nthreads():
                     continue  # slow, not dead
                 return None
-            except (*_GONE, KilledWorker):
+            except _gone(KilledWorker):
                 return None
             except Exception as error:
                 raise WorkerError(f"A worker cannot begin: {' '.join(str(error).split())}") from error
