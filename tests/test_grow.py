@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from perfect import Perfect
+from promptile.engine import evidence
 from promptile.engine.embedder import Embedder
 from promptile.engine.lattice import Tiling
 from promptile.engine.objects import Grower, Grown
@@ -233,3 +234,15 @@ def test_a_window_is_asked_again_as_long_as_it_learns() -> None:
     truth = ndimage.label(smooth > np.quantile(smooth, 0.5), np.ones((3, 3)))[0].astype(np.int32)
     (grown,) = grow(truth, Prompts.of(points=[(0, 0)]), 16, 6, pieces=True)
     assert_is(grown, truth == truth[0, 0])
+
+
+def test_what_misses_nothing_is_not_taken_to_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than all else that is compared where an object grows through hundreds of windows."""
+    mine = np.zeros((20, 20), bool)
+    mine[2:6, 2:6] = mine[9:12, 9:18] = True
+    theirs = mine.copy()
+    theirs[10:12, 9:18] = False
+    assert evidence.most_missed(mine, theirs) == pytest.approx(2 / 3)
+    assert evidence.most_missed(theirs, mine) == 0
+    monkeypatch.setattr(evidence, "_pieces", None)
+    assert evidence.most_missed(theirs, mine) == 0

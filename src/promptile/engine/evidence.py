@@ -42,7 +42,7 @@ def agreement(
 
 def most_missed(mine: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
     """The largest part, 0 to 1, that `theirs` misses of any connected piece of `mine`."""
-    if not mine.any():
+    if not (mine & ~theirs).any():
         return 0.0
     box = bounds_of(mine).slices
     pieces, count = _pieces(mine[box])

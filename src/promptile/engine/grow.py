@@ -12,6 +12,7 @@ Its answer is accepted if both agree there; else it is asked again, else the obj
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -172,19 +173,21 @@ class Walk:
         self._scores[index] = float(masks.scores[best])
         mask = masks.logits[best] > 0
         self._in_vain[index] += bool(np.count_nonzero(mask) <= before)
-        for neighbour in [*self._exits(index, mask), *self._denials(index, mask)]:
-            if neighbour not in self._queue and self._may_be_asked(neighbour):
-                self._queue.append(neighbour)
+        for neighbour in itertools.chain(self._exits(index, mask), self._denials(index, mask)):
+            self._queue.append(neighbour)
 
     def _may_be_asked(self, index: Index) -> bool:
-        return self._visits[index] < _VISITS and self._in_vain[index] < _IN_VAIN
+        """Whether a window does not wait already, and was not asked too often."""
+        return self._visits[index] < _VISITS and self._in_vain[index] < _IN_VAIN and index not in self._queue
 
     def _exits(self, index: Index, mask: NDArray[np.bool_]) -> Iterator[Index]:
         """Neighbours that were not asked yet and into which the object goes on."""
         for axis in range(self.lattice.ndim):
             for step in (-1, 1):
                 neighbour = self.lattice.beside(index, axis, step)
-                if neighbour is not None and neighbour not in self.answers and side(mask, axis, step, REACH).any():
+                if neighbour is None or neighbour in self.answers or not self._may_be_asked(neighbour):
+                    continue
+                if side(mask, axis, step, REACH).any():
                     yield neighbour
 
     def _denials(self, index: Index, mask: NDArray[np.bool_]) -> Iterator[Index]:
@@ -193,7 +196,9 @@ class Walk:
         A model sees two arms of one river as two objects where they are joined outside of its window.
         """
         for other in self.lattice.around(self.lattice[index]):
-            if other != index and other in self.answers and self._misses(other, index, mask):
+            if other == index or other not in self.answers or not self._may_be_asked(other):
+                continue  # before it is compared, which takes long
+            if self._misses(other, index, mask):
                 yield other
 
     def _denies(self, index: Index) -> bool:
