@@ -91,7 +91,7 @@ def _no_window() -> str:
         return f"no window: {', '.join(missing)} not found"
     shown = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if not shown or os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
-        return "no window: no screen, run the tests under xvfb-run with QT_QPA_PLATFORM=xcb"
+        return "no window: no screen, install Xvfb and do not set QT_QPA_PLATFORM"
     return ""
 
 

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Runs the whole suite: everything but the window tests on all cores, then the window tests on a virtual screen.
+# Runs the whole suite: everything but the window tests, then these, each process on a virtual screen of its own
+# (pytest-xvfb opens it).
 # System libraries that a window needs are installed where that is allowed; elsewhere the window tests are skipped
 # and say which libraries are missing.
 set -u
 bin=.venv/bin
-libraries=(xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0
+libraries=(xvfb libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0
     libxcb-image0 libxcb-randr0 libxcb-render-util0 libxcb-xinerama0 libdbus-1-3 libfontconfig1 libglib2.0-0)
 
 install_libraries() {
     command -v apt-get >/dev/null || return 1
-    command -v dpkg-query >/dev/null && dpkg-query -W "${libraries[@]}" >/dev/null 2>&1 && command -v xvfb-run >/dev/null && return 0
+    command -v dpkg-query >/dev/null && dpkg-query -W "${libraries[@]}" >/dev/null 2>&1 && return 0
     local sudo=()
     [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null && sudo=(sudo -n) || return 1; }
     "${sudo[@]}" apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
@@ -19,10 +20,7 @@ install_libraries() {
 install_libraries || echo "Could not install the libraries for a window (${libraries[*]}): window tests will be skipped"
 
 status=0
-QT_QPA_PLATFORM=offscreen "$bin/python" -m pytest -n auto --dist loadfile -m "not window" "$@" || status=$?
-if command -v xvfb-run >/dev/null; then
-    QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1400x900x24" "$bin/python" -m pytest -m window "$@" || status=$?
-else
-    "$bin/python" -m pytest -m window "$@" || status=$?
-fi
+tests=("$bin/python" -m pytest -n auto --dist loadfile)
+QT_QPA_PLATFORM=offscreen "${tests[@]}" --no-xvfb -m "not window" "$@" || status=$?
+QT_QPA_PLATFORM=xcb "${tests[@]}" -m window "$@" || status=$?
 exit "$status"
