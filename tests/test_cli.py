@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -293,3 +294,19 @@ def test_a_click_in_a_volume_around_which_nothing_ends_is_called_a_guess(tmp_pat
     nibabel.save(nibabel.Nifti1Image(body, np.eye(4)), tmp_path / "ct.nii.gz")
     assert main([*args, "--run", str(tmp_path / "b.run.zarr")]) == 0
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("called", ["os.fsync", "zarr.core.array.Array.__setitem__"])
+def test_a_full_disk_names_the_place_and_what_to_do(scene: Path, clicks: Path, capsys, monkeypatch, called) -> None:
+    kept = scene.with_name("kept.run.zarr")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(called, full)
+        assert run("segment", scene, "--points", clicks, "-o", kept.with_name("kept.tif"), "--run", kept, "-q") == 1
+    said = one_line(capsys)
+    assert str(kept) in said
+    assert " free). Make space there and do the same again, or choose another place" in said
+    assert run("segment", scene, "--points", clicks, "-o", kept.with_name("kept.tif"), "--run", kept, "-q") == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 import zarr
 
+from promptile.engine.progress import one_line
 from promptile.errors import RunError, UsageError
 from promptile.folders import Folder, Local, Remote, folder_of
 
@@ -158,3 +162,18 @@ def test_nothing_heavy_is_loaded() -> None:
     code = "import sys, promptile.folders; print({'fsspec', 'zarr', 'numpy'} & {*sys.modules})"
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert said.strip() == "set()"
+
+
+def test_a_full_disk_names_the_file_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        Local(tmp_path).write("commits/000001.json", b"{}")
+    place = re.escape(str(tmp_path))
+    said = r"cannot be written: .* \(.+ [kMG]B free\)\. Make space there"
+    assert re.match(rf"{place}/commits/000001\.json {said}", one_line(caught.value))
+    assert re.match(rf"{place}/new {said}", one_line(OSError(errno.ENOSPC, "full"), tmp_path / "new"))
+    assert one_line(OSError("torn")) == "OSError: torn"
+    assert not list(tmp_path.rglob("*.*"))

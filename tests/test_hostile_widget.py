@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -103,3 +106,23 @@ def test_the_layer_of_objects_is_duplicated(win):
     win.keep(middle(1))
     assert ((copied[0] == 1) == (TRUTH == 5)).all()
     assert (copied[0] <= 1).all()
+
+
+def test_a_full_disk_is_said_in_the_window_and_what_was_clicked_is_not_lost(win, monkeypatch):
+    def full(_file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    win.click(*middle(5))
+    win.preview()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        win.press("G")
+        win.settle()
+    said, wrong = next((said, wrong) for said, wrong in win.said if "No space" in said)
+    assert wrong
+    assert re.search(r"\.run\.zarr/.+ cannot be written: No space left on device \(.+ free\)\. Make space there", said)
+    assert not win.ids
+    win.press("G")
+    win.settle()
+    assert win.ids
+    assert ((win.labels > 0) == (TRUTH == 5)).all()

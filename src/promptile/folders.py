@@ -86,8 +86,10 @@ class Local:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                error.filename = str(path)  # a full disk does not say which file it was
             raise
 
     def names(self, room: str = "") -> list[str]:

@@ -6,7 +6,7 @@ cure; 2 wrong usage; 3 finished, but some objects failed; 130 interrupted, the r
 
 from __future__ import annotations
 
-import errno
+import argparse
 import io
 import logging
 import os
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 
 from promptile.cli.arguments import build_parser
 from promptile.cli.statuses import ERROR, INTERRUPTED, USAGE
+from promptile.disks import in_words
 from promptile.errors import PromptileError, UsageError
 
 
@@ -40,10 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ERROR
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return _complain("No space left on the disk: make some, and give the same command again", ERROR)
-        cure = ": choose another place" if isinstance(error, PermissionError) else ""
-        return _complain(f"{error.strerror or error}: {error.filename or 'the disk'}{cure}", ERROR)
+        return _complain(in_words(error, _written_to(options)), ERROR)
     except MemoryError:
         return _complain("Not enough memory: use a smaller --tile", ERROR)
     except KeyboardInterrupt:
@@ -62,6 +60,12 @@ def _ended_politely() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _written_to(options: argparse.Namespace) -> str:
+    """Where a command writes, the run before all else; empty if nobody said."""
+    out = getattr(options, "out", None) or ""
+    return str(getattr(options, "run", None) or (out[0] if isinstance(out, list) else out))
 
 
 def _complain(error: object, status: int) -> int:

@@ -12,6 +12,7 @@ from promptile.cli.statuses import FAILED, OK
 from promptile.cli.talk import show_progress
 from promptile.cli.wishes import channels_of, model_of, slices_of
 from promptile.counts import counted
+from promptile.disks import size_of
 
 if TYPE_CHECKING:
     from promptile.embeddings import DiskCache
@@ -58,7 +59,7 @@ def manage_cache(options: argparse.Namespace) -> int:
         print(json.dumps({"folder": str(embeddings_folder())}) if options.json else embeddings_folder())
     elif options.action == "clear":
         freed = disk_cache().clear()
-        print(json.dumps({"freed": freed}) if options.json else f"{_size(freed)} freed")
+        print(json.dumps({"freed": freed}) if options.json else f"{size_of(freed)} freed")
     else:
         _show(disk_cache(), options.json)
     return OK
@@ -73,16 +74,9 @@ def _show(cache: DiskCache, as_json: bool) -> None:
         kept = [shelf.to_json() for shelf in found]
         print(json.dumps({"folder": str(cache.folder), "bytes": total, "limit": cache.limit, "kept": kept}))
         return
-    print(f"{cache.folder}: {_size(total)} of {_size(cache.limit)}")
+    print(f"{cache.folder}: {size_of(total)} of {size_of(cache.limit)}")
     for shelf in found:
         level = "?" if shelf.level is None else shelf.level
         used = time.strftime("%Y-%m-%d", time.localtime(shelf.used))
         windows = counted(shelf.windows, "window")
-        print(f"  {_size(shelf.nbytes):>8}  {shelf.image}, {shelf.model}, level {level}: {windows}, used {used}")
-
-
-def _size(nbytes: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6)):
-        if nbytes >= size:
-            return f"{nbytes / size:.3g} {unit}"
-    return f"{nbytes / 1000:.3g} kB"
+        print(f"  {size_of(shelf.nbytes):>8}  {shelf.image}, {shelf.model}, level {level}: {windows}, used {used}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
+from promptile.disks import in_words, is_refusal
 from promptile.errors import PromptileError
 
 Progress = Callable[[str, int, int], None]
@@ -21,7 +23,12 @@ def silent(_what: str, _done: int, _total: int) -> None:
     """Progress that nobody wants to see."""
 
 
-def one_line(error: BaseException) -> str:
-    """What an error says, with its type where it is not one of ours."""
+def one_line(error: BaseException, place: str | os.PathLike[str] = "") -> str:
+    """What an error says, with its type where it is not one of ours, and a cure where a disk is full.
+
+    `place` is where was written, for errors that do not know.
+    """
+    if isinstance(error, OSError) and is_refusal(error):
+        return in_words(error, place)
     text = " ".join(str(error).split())
     return text if isinstance(error, PromptileError) else f"{type(error).__name__}: {text}"

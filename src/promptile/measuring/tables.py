@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from promptile.disks import free_space
 from promptile.errors import OutputError
 from promptile.grid import LPS, Grid
 from promptile.measuring.objects import Measured
@@ -85,7 +86,8 @@ def write_table(rows: list[dict[str, Any]], path: str | os.PathLike[str], *, ove
                 writer.writeheader()
                 writer.writerows(plain(rows))
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}. Check space and permissions") from error
+        space = f"Check space ({free_space(path)} free) and permissions of {path.parent}"
+        raise OutputError(f"{path} cannot be written: {error.strerror}. {space}") from error
     return path
 
 

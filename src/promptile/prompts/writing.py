@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rasterio.features import shapes as outlines
 from shapely.geometry import Polygon
 
+from promptile.disks import free_space
 from promptile.errors import OutputError
 from promptile.grid import LPS, PIXELS, Grid
 from promptile.prompts.prompts import Prompts
@@ -64,7 +65,8 @@ def write_prompts(prompts: Prompts, path: str | os.PathLike[str], grid: Grid) ->
     except OutputError as error:
         raise OutputError(f"{file.name}: {error}") from error.__cause__
     except OSError as error:
-        raise OutputError(f"{file} cannot be written: {error.strerror or error}") from error
+        space = f"Check space ({free_space(file)} free) and permissions of {file.parent}"
+        raise OutputError(f"{file} cannot be written: {error.strerror or error}. {space}") from error
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from promptile.disks import free_space
 from promptile.errors import OutputError
 from promptile.grid import LPS, PIXELS, Grid
 from promptile.vectors.shaping import Shaping
@@ -110,7 +111,9 @@ def write(
                 writer.write(cleaning.on(result), place)
     except writer.FAILURES as error:
         text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise OutputError(f"{path} cannot be written: {text}. Check space and permissions of {path.parent}") from error
+        raise OutputError(
+            f"{path} cannot be written: {text}. Check space ({free_space(path)} free) and permissions of {path.parent}"
+        ) from error
     return path
 
 

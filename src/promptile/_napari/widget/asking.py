@@ -146,6 +146,7 @@ class Asking:
         def failed(error: Exception) -> None:
             if wish is self._wish:
                 self.show(None)
+                self._unasked = True  # who accepts asks once more
             self._desk.failed(error)
 
         return done, failed

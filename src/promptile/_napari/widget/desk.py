@@ -21,6 +21,7 @@ from promptile._napari.widget.runs import Runs
 from promptile._napari.widget.scene import Scene
 from promptile._napari.widget.seen import Snapshot, table_of
 from promptile.counts import counted
+from promptile.disks import is_refusal
 from promptile.engine.progress import one_line
 from promptile.errors import PromptileError
 from promptile.grid import Window
@@ -232,9 +233,9 @@ class Desk:
 
     def failed(self, error: Exception) -> None:
         """Tell the user why something was not done."""
-        if not isinstance(error, PromptileError):
+        if not isinstance(error, PromptileError) and not is_refusal(error):
             _log.error("Work for the window failed", exc_info=error)
-        self._warn(one_line(error))
+        self._warn(one_line(error, "" if self.snapshot is None else self.snapshot.path))
 
     def _learn(self, snapshot: Snapshot | None) -> None:
         self.snapshot = snapshot
