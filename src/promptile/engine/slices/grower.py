@@ -116,8 +116,8 @@ class SliceGrower(Grower):
 
     def seeds(self, prompt: Prompt, level: int) -> Iterator[Index]:
         """The windows of the slices that have marks."""
-        for marks in marks_of(prompt, self.axis, self.stacks[0].source.grid.shape):
-            yield (marks.index,)
+        marks = marks_of(prompt, self.axis, self.stacks[0].source.grid.shape)
+        yield from dict.fromkeys((said.index,) for said in marks)
 
     def _reached(self, limits: Limits, marks: Sequence[Marks]) -> Limits:
         """The slices that were asked for, as far as a box allows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -50,6 +50,12 @@ class Marks:
         """``(n, 2)``: where the object is not."""
         return self.points[~self.labels]
 
+    def with_clicks(self, more: Marks) -> Marks:
+        """The same, and what else was said by clicks in its slice."""
+        return replace(
+            self, points=np.concatenate([self.points, more.points]), labels=np.concatenate([self.labels, more.labels])
+        )
+
     @cached_property
     def digest(self) -> bytes:
         """What tells them from other marks."""
@@ -79,9 +85,10 @@ class Limits:
 
 
 def marks_of(prompt: Prompt, axis: int, shape: tuple[int, ...]) -> list[Marks]:
-    """The marks in each slice, in the order in which the slices got them; those with a box or a region come first.
+    """What was said, in its order: boxes and regions, one per slice, and then the clicks, one by one.
 
-    Of a box through several slices, the one in the middle gets it.
+    Of a box through several slices, the one in the middle gets it. Without box and region, the first slice gets all
+    clicks with which it begins together, as an image would.
     """
     sides = list(across(axis))
     last = shape[axis] - 1
@@ -92,11 +99,24 @@ def marks_of(prompt: Prompt, axis: int, shape: tuple[int, ...]) -> list[Marks]:
         low, high = _covered(prompt.box, axis, last)
         boxes[(low + high) // 2] = prompt.box[:, sides]
     regions = {} if prompt.region is None else dict(_sections(prompt.region, axis, shape))
-    found = []
-    for index in dict.fromkeys([*boxes, *regions, *map(int, slices)]):
-        here = np.flatnonzero(slices == index)
-        found.append(Marks(index, points[here][:, sides], prompt.labels[here], boxes.get(index), regions.get(index)))
-    return found
+
+    def clicks(which: NDArray[np.int64]) -> Marks:
+        return Marks(int(slices[which[0]]), points[which][:, sides], prompt.labels[which])
+
+    none = np.empty((0, 2)), np.empty(0, bool)
+    whole = [Marks(i, *none, boxes.get(i), regions.get(i)) for i in dict.fromkeys([*boxes, *regions])]
+    order = np.arange(len(points))
+    begun = order[:0] if whole else _begun(slices, prompt.labels)
+    first = [clicks(begun)] if len(begun) else []
+    return [*whole, *first, *(clicks(order[i : i + 1]) for i in order if i not in begun)]
+
+
+def _begun(slices: NDArray[np.int64], labels: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Which clicks an object begins with: the first on it, and those before and after it in the same slice."""
+    first = int(np.argmax(labels))
+    elsewhere = np.flatnonzero(slices != slices[first])
+    before, after = elsewhere[elsewhere < first], elsewhere[elsewhere > first]
+    return np.arange(before[-1] + 1 if len(before) else 0, after[0] if len(after) else len(slices))
 
 
 def limits_of(prompt: Prompt, axis: int, shape: tuple[int, ...]) -> Limits:

@@ -69,11 +69,11 @@ def pieces_of(samples: NDArray[np.bool_], start: Sequence[int] = (0, 0)) -> Shee
     """The connected pieces of samples whose first one lies at `start`; also across corners."""
     numbers, count = ndimage.label(samples, AROUND)
     found = []
-    for number, box in enumerate(ndimage.find_objects(numbers), 1):
+    for number, box in enumerate(ndimage.find_objects(numbers) if count else (), 1):
         inside = numbers[box] == number
         window = Window(tuple(int(s.start + a) for s, a in zip(box, start, strict=True)), inside.shape)
         found.append(Piece(window, np.packbits(inside), int(np.count_nonzero(inside))))
-    return tuple(sorted(found, key=lambda piece: (-piece.count, piece.window.start))) if count else ()
+    return tuple(sorted(found, key=lambda piece: (-piece.count, piece.window.start)))
 
 
 def bounds(sheet: Iterable[Piece]) -> Window:

@@ -1,11 +1,11 @@
 """From marks in some slices to the object in all of them.
 
-Marks count in the order in which the slices got them. Clicks in a slice that was reached before correct what was seen
-there; what they change lies between the nearest other slices with marks::
+Boxes and regions say what the object is in their slices; what lies between two of them is seen from both. Then the
+clicks count, one after the other: each changes what stood before it, as far as the change is connected with it::
 
     slice       12        20              31
     marks       box                      click            what is seen from 12 and from 31 is blended between them
-    seen from    o ------->  ... <-------- o --->
+    seen from    o ------->  ... <-------- o --->         of what differs from before, what the click asks for counts
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from promptile.engine.grow import Candidates
 from promptile.engine.slices.asking import Question
 from promptile.engine.slices.blending import blended
+from promptile.engine.slices.correcting import corrected, spread
 from promptile.engine.slices.marks import Limits, Marks
 from promptile.engine.slices.pieces import Sheet, apart, bounds, cut
 from promptile.engine.slices.planes import LEAST_SCORE
@@ -86,25 +87,41 @@ class Propagator(Protocol):
 
 def propagate(stack: Stack, marks: Sequence[Marks], wish: Wish) -> Found:
     """The object that marks mean, followed from slice to slice by the model's answers alone."""
-    first, *others = marks
+    first = marks[0]
     answer = stack.ask(Question(first.index, first), wish.level, wish.candidate, wish.glimpse)
     if answer.candidates is None:
         raise PromptError("The first slice has no marks of its own: add a point, or a box")
     known = {first.index: Known(first, _limited(answer, wish.limits))}
-    for more in others:
-        shown = () if more.whole else _State(stack, known, wish).at(more.index)
-        if shown or more.whole:
-            corrected = stack.ask(Question(more.index, more, shown), wish.level)
-            if shown and corrected.score < LEAST_SCORE:  # a model at its wits' end: what was seen before is better
-                corrected = replace(corrected, sheet=shown, open_edge=True)
-        elif more.labels.any():
-            corrected = _part(stack, known, wish, more)
-        else:  # not the object, where nothing was found
-            continue
-        known = {**known, more.index: Known(more, _limited(corrected, wish.limits))}
+    for more in (said for said in marks[1:] if said.whole):
+        known[more.index] = Known(more, _limited(stack.ask(Question(more.index, more), wish.level), wish.limits))
     state = _State(stack, known, wish, wish.arrived)
     sheets = state.all()
+    for click in (said for said in marks[1:] if not said.whole):
+        told = _told(stack, known, wish, click, sheets)
+        if told is None:
+            continue
+        known = {**known, click.index: told}
+        state = _State(stack, known, wish)
+        before, sheets = sheets, spread(sheets, state.all(), click, stack)
+        for index in sorted(index for index, sheet in sheets.items() if sheet != before.get(index)):
+            wish.arrived(Arrival(index, sheets[index], told.answer.score))
     return Found(sheets, state.score, state.tiles, state.open_edge, answer.candidates, first.index)
+
+
+def _told(
+    stack: Stack, known: Mapping[int, Known], wish: Wish, click: Marks, stood: Mapping[int, Sheet]
+) -> Known | None:
+    """What is known of a slice after a click; None if that says nothing: not the object, where nothing was found."""
+    marks = known[click.index].marks.with_clicks(click) if click.index in known else click
+    shown = stood.get(click.index, ())
+    if not shown and not click.labels.any():
+        return None
+    if not shown:
+        return Known(marks, _limited(_part(stack, wish, click, stood), wish.limits))
+    answer = stack.ask(Question(click.index, replace(marks, box=None, region=None), shown), wish.level)
+    sure = answer.score >= LEAST_SCORE  # else the model is at its wits' end
+    sheet = corrected(shown, answer.sheet if sure else shown, click, stack.spacing)
+    return Known(marks, _limited(replace(answer, sheet=sheet), wish.limits))
 
 
 class _State:
@@ -122,23 +139,12 @@ class _State:
         self._limits = wish.limits
         self._walks = {i: wish.walk(stack, self._known, i, wish.limits, arrived) for i in self._known}
 
-    def at(self, index: int) -> Sheet:
-        """The object in one slice; no more is looked at than needed for that."""
-        for start, walk in self._walks.items():
-            walk.follow(min(start, index), max(start, index))
-        return self._sheet(index)
-
     def all(self) -> dict[int, Sheet]:
         """The object in all slices that hold any of it."""
         for walk in self._walks.values():
             walk.follow(self._limits.first, self._limits.last)
         reached = sorted({index for walk in self._walks.values() for index in walk.sheets})
         return {index: sheet for index in reached if (sheet := self._sheet(index))}
-
-    def nearest(self, index: int) -> Sheet:
-        """The object in the nearest slice that holds any of it; nothing if none does."""
-        sheets = self.all()
-        return sheets[min(sheets, key=lambda i: abs(i - index))] if sheets else ()
 
     @property
     def score(self) -> float:
@@ -185,15 +191,20 @@ def _limited(answer: Answer, limits: Limits) -> Answer:
     return Answer(sheet, answer.score, answer.tiles, answer.open_edge, answer.candidates)
 
 
-def _part(stack: Stack, known: Mapping[int, Known], wish: Wish, marks: Marks) -> Answer:
-    """What clicks mean in a slice in which nothing was found: about as much as in the nearest slice with something.
+def _part(stack: Stack, wish: Wish, marks: Marks, stood: Mapping[int, Sheet]) -> Answer:
+    """What a click means in a slice in which nothing was found: about as much as in the nearest slice with something.
 
-    Where the model is not sure and thinks of something of another size, it is asked by a box of that size.
+    Where it lies within the bounds of what is found there, the model is shown that. Else, where the model is not sure
+    and thinks of something of another size, it is asked by a box of that size.
     """
-    near = _State(stack, known, wish).nearest(marks.index)
     question = Question(marks.index, marks)
-    if not near:
+    if not stood:
         return stack.ask(question, wish.level)
+    near = stood[min(stood, key=lambda i: abs(i - marks.index))]
+    if bounds(near).holds(marks.points).any():
+        answer = stack.ask(replace(question, shown=near), wish.level)
+        if answer.score >= LEAST_SCORE and _on(answer.sheet, marks):
+            return answer
     answer = stack.ask(question, wish.level, stack.liken(question, wish.level, near))
     areas = [sum(piece.count for piece in sheet) for sheet in (answer.sheet, near)]
     if answer.score >= SURELY or (areas[0] and abs(np.log(areas[0] / areas[1])) < np.log(_LIKE_SIZE)):
@@ -205,3 +216,7 @@ def _part(stack: Stack, known: Mapping[int, Known], wish: Wish, marks: Marks) ->
     wide = (box[1] - box[0]) * _WIDER
     box = np.stack([np.minimum(box[0] - wide, on.min(axis=0) - 1), np.maximum(box[1] + wide, on.max(axis=0) + 1)])
     return stack.ask(Question(marks.index, replace(marks, box=box)), wish.level)
+
+
+def _on(sheet: Sheet, marks: Marks) -> bool:
+    return any(piece.holds(marks.points) for piece in sheet)

@@ -27,7 +27,7 @@ from promptile.engine.slices.planes import LEAST_SCORE
 from promptile.engine.slices.stack import Answer, Stack
 
 AS_SURE = 0.8
-"""How sure of an answer the model must be, as a part of how sure it was of the slice with the mark."""
+"""How sure of an answer the model must be, as a part of how sure it was of the slice with marks it knew best."""
 
 AGREEMENT = 0.5
 """IoU of a piece with what is found from its neighbour from which both are one object: as between tiles."""
@@ -102,7 +102,7 @@ class Walk:
         self._arrived = arrived
         self._queue = deque((start, way, self.sheets[start]) for way in (1, -1))
         self._appearance = Appearance(stack, start, self.sheets[start])
-        self._least = max(LEAST_SCORE, AS_SURE * known[start].answer.score)
+        self._least = max(LEAST_SCORE, AS_SURE * max(each.answer.score for each in known.values()))
 
     def follow(self, first: int, last: int) -> None:
         """Go on until all slices from `first` to `last` are known; others wait."""
