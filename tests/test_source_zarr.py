@@ -7,8 +7,11 @@ import pytest
 import zarr
 
 from kinds import block_means, noise, read_all
+from perfect import Perfect
+from promptile import Prompts, Tiling, segment
 from promptile.errors import SourceError
-from promptile.sources import open_source
+from promptile.grid import Window
+from promptile.sources import open_source, zarrs
 
 WRONG = 7000
 """What the arrays hold that must not be used."""
@@ -129,3 +132,42 @@ def test_damaged_metadata_and_blocks(tmp_path):
     (tmp_path / "c.zarr").mkdir()
     (tmp_path / "c.zarr" / "zarr.json").write_text("{")
     refused(tmp_path / "c.zarr", "cannot be read as Zarr")
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """How often each sample of level 0 of an array of 192³ is read."""
+    counts = np.zeros((192,) * 3, np.int16)
+    real = zarrs._Blocks.samples
+
+    def counted(self, window, channels):
+        counts[window.slices] += 1
+        return real(self, window, channels)
+
+    monkeypatch.setattr(zarrs._Blocks, "samples", counted)
+    return counts
+
+
+def test_coarser_levels_that_are_not_stored_are_made_once_and_where_they_are_looked_at(tmp_path, reads):
+    array = zarr.create_array(tmp_path / "v.zarr", shape=reads.shape, chunks=(32,) * 3, dtype=np.uint8)
+    array[40:100, 40:100, 40:100] = block = noise((60,) * 3, np.uint8, high=200)
+    source = open_source(tmp_path / "v.zarr")
+    for corner in ((0, 0, 0), (0, 16, 0), (16, 16, 32), (0, 0, 0)):
+        window = Window(corner, (32, 32, 32))
+        found = source.read(window, 1)
+        assert source.valid(window, 1).all()
+    np.testing.assert_array_equal(
+        found[0][20:, 20:, 20:], np.rint(block_means(block[None], (2, 2, 2))[0][:12, :12, :12])
+    )
+    assert reads.max() == 1
+    assert not reads[:, :, 128:].any()
+
+
+def test_a_click_at_such_a_level_reads_what_lies_around_the_object(tmp_path, reads):
+    array = zarr.create_array(tmp_path / "v.zarr", shape=reads.shape, chunks=(32,) * 3, dtype=np.uint8)
+    array[20:80, 20:80, 20:80] = 1
+    options = {"model": Perfect(3), "tiling": Tiling(32, 16), "window": (0, 9), "level": 1}
+    run = segment(tmp_path / "v.zarr", Prompts.of(points=[(50, 50, 50)]), **options)
+    assert (run.labels[...] == array[...]).all()
+    assert not reads[128:].any()
+    assert not reads[:, 128:].any()

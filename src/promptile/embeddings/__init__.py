@@ -4,7 +4,7 @@ from pathlib import Path
 
 from promptile.caches import cache_folder, cache_limit
 from promptile.embeddings.disk import DiskCache
-from promptile.embeddings.memory import MemoryCache, Sized
+from promptile.memory import MemoryCache, Sized
 
 __all__ = ["DiskCache", "MemoryCache", "Sized", "disk_cache", "embeddings_folder"]
 

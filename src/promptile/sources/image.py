@@ -17,9 +17,13 @@ from numpy.typing import NDArray
 
 from promptile.errors import SourceError, UsageError
 from promptile.grid import Grid, Window
+from promptile.memory import MemoryCache
 from promptile.sources.levels import Means, Resolution, Valid, ladder, pieces
 
 _CHANNELS_AT_ONCE = 16
+_pooled: MemoryCache[NDArray[Any]] = MemoryCache(2**26)
+"""Pieces of coarser levels that files do not hold, of all images together: windows overlap, and up to eight of a
+volume see each sample."""
 
 Identify = Callable[[], Mapping[str, Any]]
 """Computes what `Source.identity` is, when it is first asked for."""
@@ -71,6 +75,7 @@ class ImageSource:
         nodata = facts.nodata or (None,) * len(facts.channels)
         self._nodata = tuple(_as_sample(value, facts.dtype) for value in nodata)
         self._again: partial[Any] | None = None
+        self._key = object()
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         if self._again is None:
@@ -142,9 +147,14 @@ class ImageSource:
             return self._valid(resolution, window)
         out = np.empty(window.shape, bool)
         for piece in pieces(window, factors, resolution):
-            means = Means(piece, factors, resolution)
-            out[piece.within(window).slices] = means.any(self._valid(resolution, means.fine))
+            some = partial(self._any, piece, factors)
+            out[piece.within(window).slices] = _pooled.get((self._key, level, piece), some)
         return out
+
+    def _any(self, coarse: Window, factors: tuple[int, ...]) -> Valid:
+        resolution = self._nearest(factors)
+        means = Means(coarse, factors, resolution)
+        return means.any(self._valid(resolution, means.fine))
 
     def _coarse(self, window: Window, level: int, channels: Sequence[int]) -> NDArray[Any]:
         """Block means, piece by piece and few channels at a time: memory stays bounded."""
@@ -153,17 +163,24 @@ class ImageSource:
         if resolution.ratio == factors:  # the file holds this level
             return resolution.samples(window, channels)
         out = np.empty((len(channels), *window.shape), self.dtype)
+        chosen = tuple(channels)
         for piece in pieces(window, factors, resolution):
-            means = Means(piece, factors, resolution)
-            here = out[:, *piece.within(window).slices]
-            mask = resolution.mask(means.fine)
-            for first in range(0, len(channels), _CHANNELS_AT_ONCE):
-                some = channels[first : first + _CHANNELS_AT_ONCE]
-                for i, samples in enumerate(resolution.samples(means.fine, some)):
-                    value = self._nodata[some[i]]
-                    valid = self._holds(samples, value)
-                    valid = valid if mask is None else valid & mask
-                    here[first + i] = means.means(samples, valid, 0 if value is None else value)
+            means = partial(self._means, piece, factors, chosen)
+            out[:, *piece.within(window).slices] = _pooled.get((self._key, level, piece, chosen), means)
+        return out
+
+    def _means(self, coarse: Window, factors: tuple[int, ...], channels: Sequence[int]) -> NDArray[Any]:
+        resolution = self._nearest(factors)
+        means = Means(coarse, factors, resolution)
+        out = np.empty((len(channels), *coarse.shape), self.dtype)
+        mask = resolution.mask(means.fine)
+        for first in range(0, len(channels), _CHANNELS_AT_ONCE):
+            some = channels[first : first + _CHANNELS_AT_ONCE]
+            for i, samples in enumerate(resolution.samples(means.fine, some)):
+                value = self._nodata[some[i]]
+                valid = self._holds(samples, value)
+                valid = valid if mask is None else valid & mask
+                out[first + i] = means.means(samples, valid, 0 if value is None else value)
         return out
 
     def _nearest(self, factors: Sequence[int]) -> Resolution:

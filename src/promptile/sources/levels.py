@@ -86,12 +86,15 @@ def _coarser(shape: Sequence[int], spacing: Sequence[float], factors: tuple[int,
 
 
 def pieces(window: Window, factors: Sequence[int], resolution: Resolution) -> Iterator[Window]:
-    """Parts of a coarse window that are cheap to read: whole blocks of the file, a bounded number of samples."""
+    """Parts of a coarse window that are cheap to read: whole blocks of the file, a bounded number of samples.
+
+    They are cut where those of windows that share half with this one are cut, too.
+    """
     per_sample = [f / r for f, r in zip(factors, resolution.ratio, strict=True)]
     size = [max(round(b / p), 1) for b, p in zip(resolution.block, per_sample, strict=True)]
     while True:
         fine = [s * p for s, p in zip(size, per_sample, strict=True)]
-        growing = [i for i in range(len(size)) if size[i] < window.shape[i]]
+        growing = [i for i in range(len(size)) if 2 * size[i] < window.shape[i]]  # half of it others see, too
         if not growing or 2 * math.prod(fine) > _PIECE:
             break
         size[min(growing, key=lambda i: fine[i])] *= 2

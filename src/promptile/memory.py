@@ -1,4 +1,4 @@
-"""Embeddings in memory, up to a number of bytes; the least recently used go first."""
+"""What was made last, in memory, up to a number of bytes; the least recently used goes first."""
 
 from __future__ import annotations
 
