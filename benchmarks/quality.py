@@ -1,7 +1,7 @@
 """How well 2D prompts are answered: mean IoU of `basin` and of what it has to beat, as a markdown table.
 
 ``python benchmarks/quality.py --out docs/quality.md`` reports on the half of the objects that nothing was fitted
-on; ``--half tune`` shows the other one.
+on, and on all of them; ``--half tune`` shows the other one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import clicks
 import numpy as np
 from baselines import Baseline, all_baselines
 from numpy.typing import NDArray
-from truths import SETS, Case, cases
+from truths import HALVES, SETS, Case, cases
 
 from promptile.models.basin import load
 from promptile.models.protocols import Masks, Promptable, WindowPrompt
@@ -93,8 +93,8 @@ class Table:
         return f"Better than `basin` from a box: {'; '.join(ahead) or 'nothing above'}."
 
 
-def report(chosen: dict[str, list[Case]], half: str) -> str:
-    """The whole page."""
+def report(chosen: dict[str, list[Case]]) -> list[str]:
+    """One table, and where it is behind."""
     table = Table([f"{name} ({len(found)})" for name, found in chosen.items()])
     reference = _add_baselines(table, chosen)
     rivals = list(table.rows)
@@ -111,7 +111,7 @@ def report(chosen: dict[str, list[Case]], half: str) -> str:
     for count in CLICKS[1:]:
         values = [[d.ious[count] for d in found] for found in single.values()]
         _add(table, f"{count + 1} clicks in all", values, _time(single, count), reference)
-    return "\n".join([*_heading(half), *table.lines, "", table.behind(BOX, rivals), ""])
+    return [*table.lines, "", table.behind(BOX, rivals), ""]
 
 
 def _talk(model: Promptable, case: Case, corrections: int, *, box: bool) -> Dialogue:
@@ -151,36 +151,35 @@ def _time(dialogues: dict[str, list[Dialogue]], turn: int) -> float:
     )
 
 
-def _heading(half: str) -> list[str]:
-    return [
-        "# Quality of 2D prompts",
-        "",
-        f"Mean IoU over the *{half}* half of the objects of each set (their number in brackets). The box is the",
-        "object's own; the click lies as far inside as possible; a correction lies in the middle of the largest",
-        "mistake. Milliseconds of the processor are medians of one answer (the last one of a dialogue), looking",
-        "included; the last column compares what it costs. Made by",
-        "`python benchmarks/quality.py`. The other half was for tuning, but this half was looked at more than once",
-        "on the way, so the figures are a little optimistic. Pivots, Sentinel-2 and panchromatic have so few objects",
-        "that differences below .02 say little there.",
-        "",
-    ]
+HEADING = [
+    "# Quality of 2D prompts",
+    "",
+    "Mean IoU over the objects of each set (their number in brackets). The box is the object's own; the click lies as",
+    "far inside as possible; a correction lies in the middle of the largest mistake. Milliseconds of the processor are",
+    "medians of one answer (the last one of a dialogue), looking included; the last column compares what it costs.",
+    "Made by `python benchmarks/quality.py`. Pivots, Sentinel-2 and panchromatic have so few objects that differences",
+    "below .02 say little there.",
+    "",
+]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--half", choices=("tune", "report", "all"), default="report")
+    parser.add_argument("--half", nargs="+", choices=tuple(HALVES), default=["report", "all"])
     parser.add_argument("--sets", nargs="+", choices=tuple(SETS), default=list(SETS))
     parser.add_argument("--most", type=int, default=10**9, help="objects per set at most, spread evenly")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    chosen = {}
-    for name in options.sets:
-        found = list(cases(options.data, name, options.half))
-        chosen[name] = found[:: max(1, -(-len(found) // options.most))]
-    text = report(chosen, options.half)
+    lines = list(HEADING)
+    for half in options.half:
+        chosen = {}
+        for name in options.sets:
+            found = list(cases(options.data, name, half))
+            chosen[name] = found[:: max(1, -(-len(found) // options.most))]
+        lines += [HALVES[half], "", *report(chosen)]
     if options.out:
-        options.out.write_text(text, encoding="utf-8")
+        options.out.write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":
