@@ -15,6 +15,7 @@ from scipy import ndimage
 from promptile.grid import Window
 from promptile.models.basin import load
 from promptile.models.basin.plane import Plane
+from promptile.models.basin.plane.colours import BRIGHT, CONTRAST, DARK, adapted
 from promptile.models.basin.plane.corrections import astray
 from promptile.models.protocols import Masks, Promptable, View, WindowPrompt
 from promptile.rendering import Rendering
@@ -310,6 +311,30 @@ def test_a_negative_shows_the_same_objects(model: Plane) -> None:
     picture = painted(turned_roof())
     answers = [ask(model, view(p), box=box_of(turned_roof())).logits[0] > 0 for p in (picture, 1 - picture)]
     assert iou(*answers) > 0.98
+
+
+@pytest.mark.parametrize(("step", "noise"), [(0.03, 0.0), (0.03, 0.008), (0.05, 0.02)])
+def test_a_faint_object_beside_dark_and_bright_ones_is_seen(model: Plane, step: float, noise: float) -> None:
+    """Like an organ in a CT that is rendered from air to bone."""
+    y, x = plane()
+    kidney = disc() & (np.hypot(y - 90, x - 140) > 22)
+    picture = 0.4 + step * kidney + np.random.default_rng(0).normal(0, noise, kidney.shape)
+    box = box_of(kidney)
+    picture[: int(box[0, 0]) - 3], picture[:, : int(box[0, 1]) - 4] = 0, 1
+    assert iou(ask(model, view(picture), box=box).logits[0] > 0, kidney) > 0.95
+
+
+def test_eyes_adapt_where_there_is_little_contrast_only() -> None:
+    random = np.random.default_rng(3)
+    known = np.ones((40, 40), bool)
+    rich, faint = (random.uniform(50 - h, 50 + h, (3, 40, 40)).astype(np.float32) for h in (40, 1.5))
+    assert adapted(rich, known) is rich
+    faint[0, 0, :3] = 0, 80, 100  # rare: no part of the contrast
+    seen = adapted(faint, known)
+    assert (np.argsort(seen[0], axis=None) == np.argsort(faint[0], axis=None)).all()
+    assert np.ptp(np.percentile(seen[0], (DARK, BRIGHT))) == pytest.approx(CONTRAST, rel=1e-3)
+    assert np.ptp(seen[0]) < 5 * CONTRAST  # not the 1,200 steps that nothing bends
+    assert adapted(faint, np.zeros_like(known)) is faint
 
 
 def test_one_more_channel_of_nothing_changes_little(model: Plane) -> None:

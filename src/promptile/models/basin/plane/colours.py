@@ -16,6 +16,13 @@ _WHITE = _TO_XYZ.sum(axis=1)
 TAIL = 0.2
 """Share of the scale kept for what is darker, or brighter, than the visible range: seas and bright nuclei lie there."""
 
+CONTRAST = 30.0
+"""Steps of `lab` from dark to bright cells of a frame that suffice: eyes adapt to one that has less."""
+LEAST_CONTRAST = 2.0
+"""Steps of `lab`: less is noise."""
+DARK, BRIGHT = 10, 90
+"""Percentiles of the lightness: nine tenths of the cells are brighter, or darker."""
+
 ENOUGH = 2500
 """Samples from which a palette is made."""
 ROUNDS = 6
@@ -45,6 +52,25 @@ def _visible(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     dark = TAIL / (1 - slope / TAIL * np.minimum(samples, 0))
     bright = 1 - TAIL / (1 + slope / TAIL * np.maximum(samples - 1, 0))
     return np.where(samples < 0, dark, np.where(samples > 1, bright, TAIL + slope * samples)).astype(np.float32)
+
+
+def adapted(colours: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Colours as eyes see them that have adapted to a frame without much contrast, such as an organ in a CT.
+
+    What is darker or brighter than nearly all of it is bent towards it, never cut, so that a little air, or metal, is
+    not all that is seen. Nothing changes where there is contrast enough.
+    """
+    if not known.any():
+        return colours
+    dark, bright = np.percentile(colours[0][known], (DARK, BRIGHT))
+    gain = CONTRAST / max(bright - dark, LEAST_CONTRAST)
+    if gain <= 1:
+        return colours
+    seen = colours * np.float32(gain)
+    off = (colours[0] - (dark + bright) / 2) * gain / (CONTRAST / 2)
+    far = np.maximum(np.abs(off), 1)
+    seen[0] = np.clip(off, -1, 1) * (1 + np.log(far)) * (CONTRAST / 2)
+    return seen
 
 
 @dataclass(frozen=True, eq=False)

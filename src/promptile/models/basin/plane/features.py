@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from promptile.models.basin.plane.colours import Palette, lab
+from promptile.models.basin.plane.colours import Palette, adapted, lab
 from promptile.models.basin.plane.frame import Frame
 from promptile.models.basin.plane.resampling import blurred
 from promptile.models.protocols import View
@@ -39,7 +39,7 @@ class Features:
     @classmethod
     def of(cls, view: View, frame: Frame) -> Features:
         cells, known = frame.gather(view)
-        colours = blurred(lab(cells), SMOOTH)
+        colours = blurred(adapted(lab(cells), known), SMOOTH)
         return cls(colours, known, Palette.of(colours, COLOURS, BLUR))
 
     @cached_property

@@ -47,7 +47,7 @@ class Plane:
             abilities=frozenset({"points", "box", "mask", "propose"}),
             ndim=2,
             licence="BSD-3-Clause",
-            digest="plane-7",
+            digest="plane-8",
         )
 
     def embed(self, views: Sequence[View]) -> list[Embedding]:

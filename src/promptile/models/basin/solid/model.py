@@ -37,7 +37,7 @@ class Solid:
             abilities=frozenset({"points", "box", "mask", "propose"}),
             ndim=3,
             licence="BSD-3-Clause",
-            digest="basin-solid-6",
+            digest="basin-solid-7",
         )
 
     def embed(self, views: Sequence[View]) -> list[Embedding]:
