@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -235,8 +236,17 @@ def test_an_interrupt_exits_with_130(scene: Path, clicks: Path, capsys, monkeypa
     assert run("segment", scene, "--points", clicks, "-o", scene.with_name("o.gpkg")) == 0
 
 
+@pytest.fixture
+def terminated() -> Iterator[list[int]]:
+    """The SIGTERMs that nobody else heard, which would have ended all tests."""
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+    yield heard
+    signal.signal(signal.SIGTERM, before)
+
+
 def test_what_clusters_send_before_they_kill_leaves_nothing_half_written(
-    scene: Path, clicks: Path, capsys, monkeypatch
+    scene: Path, clicks: Path, capsys, monkeypatch, terminated
 ) -> None:
     kept = scene.with_name("kept.run.zarr")
     run("segment", scene, "--points", clicks, "--run", kept)
@@ -252,6 +262,7 @@ def test_what_clusters_send_before_they_kill_leaves_nothing_half_written(
     assert "continues" in one_line(capsys)
     assert sorted(scene.parent.iterdir()) == before
     assert signal.getsignal(signal.SIGTERM) is handler
+    assert not terminated
 
 
 def test_another_image_of_the_same_stem_is_named(scene: Path, clicks: Path, capsys) -> None:

@@ -145,7 +145,7 @@ def settle(work):
     """Wait until nothing is noted any more."""
     before = None
     while before != (before := work.lines()):
-        time.sleep(0.1)
+        time.sleep(0.4)
 
 
 def test_it_can_be_used_again_after_an_early_end(executor, noted, tmp_path_factory):
